@@ -1,0 +1,114 @@
+// Package device holds what an enrolment is: its identity, its state and the
+// table by which the state moves. It must not know how a device is stored or
+// reached.
+package device
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// State is where a device stands.
+type State string
+
+// States of a device. The empty state is invalid.
+const (
+	Pending State = "pending"
+	Trusted State = "trusted"
+	Warned  State = "warned"
+	Sealed  State = "sealed"
+	Purged  State = "purged"
+	Retired State = "retired"
+)
+
+// ErrTransition says that a device cannot move so.
+var ErrTransition = errors.New("device state does not allow it")
+
+var moves = map[State][]State{
+	Pending: {Trusted, Sealed, Purged, Retired},
+	Trusted: {Warned, Sealed, Purged, Retired},
+	Warned:  {Trusted, Sealed, Purged, Retired},
+	Sealed:  {Trusted, Purged, Retired},
+	Purged:  {Retired},
+}
+
+// Move returns to if the table allows it from from; staying is always allowed.
+func Move(from, to State) (State, error) {
+	if from == to && from != "" {
+		return to, nil
+	}
+	for _, s := range moves[from] {
+		if s == to {
+			return to, nil
+		}
+	}
+	return from, fmt.Errorf("%w: %s to %s", ErrTransition, from, to)
+}
+
+// Device is one enrolment. Zero times mean never.
+type Device struct {
+	ID       string
+	Group    string
+	Hostname string
+	OS       string
+	Arch     string
+	State    State
+	// Anchor tells the same machine enrolled anew.
+	Anchor []byte
+	// PublicKey is the device key, SubjectPublicKeyInfo in DER.
+	PublicKey    []byte
+	AgentVersion string
+	// TrialRoot is the agent's --root, or empty.
+	TrialRoot string
+	PersonID  string
+	// CutID is the standing cut, or empty.
+	CutID string
+	// ReservedCut and Escrow are the ids under which its next cut will be
+	// opened, whatever the cause; Recipient is the escrow's age recipient.
+	ReservedCut string
+	Escrow      string
+	Recipient   string
+	// CurrentSerial and NextSerial are of its certificates (hex). Next becomes
+	// current at its first use; anything else is superseded.
+	CurrentSerial string
+	NextSerial    string
+	// OrderNumber and LeaseNumber are the highest ever used for it.
+	OrderNumber  uint64
+	LeaseNumber  uint64
+	Facts        []string
+	EnrolledAt   time.Time
+	LastContact  time.Time
+	LeaseUntil   time.Time
+	InventoryAt  time.Time
+	PostureAt    time.Time
+	RetiredAt    time.Time
+	EnrolledWith string
+}
+
+// Trial reports whether the device was enrolled with --root.
+func (d *Device) Trial() bool { return d.TrialRoot != "" }
+
+// Group is a set of devices with one row of deadlines.
+type Group struct {
+	Name     string
+	Warn     time.Duration
+	Seal     time.Duration
+	Purge    time.Duration
+	Renew    time.Duration
+	Report   time.Duration
+	AtExpiry string
+	// Approvals is how many people must agree to a person's cut.
+	Approvals int
+}
+
+// DefaultGroup is the name of the group that always exists.
+const DefaultGroup = "default"
+
+// Defaults returns a new group's row: 48 h, 72 h, 14 d, 5 min, seal.
+func Defaults(name string) Group {
+	return Group{
+		Name: name, Warn: 48 * time.Hour, Seal: 72 * time.Hour, Purge: 14 * 24 * time.Hour,
+		Renew: 5 * time.Minute, Report: 5 * time.Minute, AtExpiry: "seal",
+	}
+}

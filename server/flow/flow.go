@@ -1,0 +1,77 @@
+// Package flow is where things happen: each function is one transaction of the
+// design's data flow, from a report to a decision to a cut to its proof. It
+// asks the domain what is allowed, the store to keep it and the adapters
+// (through interfaces it declares) to carry it out. It must not know SQL,
+// transports or providers.
+package flow
+
+import (
+	"context"
+	"crypto"
+	"log/slog"
+	"time"
+)
+
+// Store runs transactions. Update returns once the change is durable.
+type Store interface {
+	Update(ctx context.Context, fn func(Tx) error) error
+	View(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is one transaction: every row flow reads or writes. Each part is declared
+// beside the code that uses it; a function asks for the part it needs.
+type Tx interface {
+	DeviceTx
+	CutTx
+	EvidenceTx
+	TrustTx
+}
+
+// Signers sign what the server says; each key has one use.
+type Signers struct {
+	Order    crypto.Signer
+	Lease    crypto.Signer
+	Evidence crypto.Signer
+}
+
+// Hub reaches connected agents. What it does is a hint: the truth is in rows,
+// and an agent that misses it finds the same at its next contact.
+type Hub interface {
+	// Wake makes the device's stream, if there is one, look for what is due.
+	Wake(deviceID string)
+	// Connected reports whether the device has a stream on this node.
+	Connected(deviceID string) bool
+}
+
+// Peer is an authenticated device: what its certificate proved.
+type Peer struct {
+	DeviceID string
+	Serial   string
+	// Expired is set when the certificate's time is over; such a peer may only
+	// renew and reconcile.
+	Expired bool
+}
+
+// Actor is who asks for something: an operator, an API key or a machine part.
+type Actor struct {
+	// Name is what evidence says: alice, api:ci, local:0, policy, lease.
+	Name string
+	// Person is the name under which brake and approvals count: all local ones
+	// are one person.
+	Person string
+	Role   string
+	// Machine is set for policy, signals and silence.
+	Machine bool
+}
+
+// Clock answers the time; a function so that tests decide it.
+type Clock func() time.Time
+
+// Flow is the server's brain. New makes one.
+type Flow struct {
+	store   Store
+	signers Signers
+	hub     Hub
+	now     Clock
+	log     *slog.Logger
+}
