@@ -75,3 +75,16 @@ type Flow struct {
 	now     Clock
 	log     *slog.Logger
 }
+
+// Config is what New needs besides the store.
+type Config struct {
+	Signers Signers
+	Hub     Hub
+	Now     Clock
+	Log     *slog.Logger
+}
+
+// New makes a Flow. Every field of config is required.
+func New(store Store, config Config) *Flow {
+	return &Flow{store: store, signers: config.Signers, hub: config.Hub, now: config.Now, log: config.Log}
+}

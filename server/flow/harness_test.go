@@ -1,0 +1,72 @@
+package flow_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"cutoff/server/flow"
+	"cutoff/server/store"
+)
+
+// harness is a flow on the real store, with test keys, a hub that counts wakes
+// and a clock the test sets.
+type harness struct {
+	*flow.Flow
+	t     *testing.T
+	store store.Flow
+
+	mu    sync.Mutex
+	now   time.Time
+	wakes map[string]int
+}
+
+func newHarness(t *testing.T) *harness {
+	t.Helper()
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "cutoff.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = db.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended; _ = db.Close() })
+
+	h := &harness{
+		t: t, store: store.Flow{Store: db}, wakes: map[string]int{},
+		now: time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC),
+	}
+	h.Flow = flow.New(h.store, flow.Config{
+		Signers: flow.Signers{Order: newKey(t), Lease: newKey(t), Evidence: newKey(t)},
+		Hub:     h,
+		Now:     h.Now,
+		Log:     slog.New(slog.DiscardHandler),
+	})
+	return h
+}
+
+func newKey(t *testing.T) ed25519.PrivateKey {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// Now is the harness's clock.
+func (h *harness) Now() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
+
+// advance moves the clock.
+func (h *harness) advance(d time.Duration) { h.mu.Lock(); defer h.mu.Unlock(); h.now = h.now.Add(d) }
+
+// Wake counts a hint.
+func (h *harness) Wake(id string) { h.mu.Lock(); defer h.mu.Unlock(); h.wakes[id]++ }
+
+// Connected says that no device has a stream.
+func (h *harness) Connected(string) bool { return false }
