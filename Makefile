@@ -1,0 +1,126 @@
+# Cutoff. `make demo` and `make test` are the two commands; the rest is for CI
+# and releases. Tools and test servers are kept in $(CACHE), outside the checkout.
+
+SHELL        := /bin/bash
+CACHE        ?= $(HOME)/.cache/cutoff
+TOOLS        := $(CACHE)/tools
+BIN          := bin
+VERSION      ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOFLAGS_BIN  := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+TESTFLAGS    ?=
+
+BUF          := 1.75.0
+GEN_GO       := v1.36.12
+GEN_GRPC     := v1.6.2
+GEN_GATEWAY  := v2.33.0
+GOLANGCI     := v2.15.0
+GOVULNCHECK  := v1.9.0
+
+# What the tests and the demo need besides Go, a C compiler, git and node.
+PACKAGES     := gnome-keyring dbus dbus-daemon libsecret-tools glewlwyd sqlite3 chromium openssh-client
+NEEDED       := gnome-keyring-daemon dbus-daemon secret-tool glewlwyd sqlite3 chromium ssh-keygen
+
+.PHONY: help
+help: ## show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+.PHONY: build
+build: ## build the server and the agent into bin/
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 go build $(GOFLAGS_BIN) -o $(BIN)/cutoff-server ./server
+	CGO_ENABLED=0 go build $(GOFLAGS_BIN) -o $(BIN)/cutoff-agent ./agent
+
+.PHONY: demo
+demo: build ## watch a device being cut (CUT=1: unattended, with proof)
+	@CGO_ENABLED=0 go build -o $(BIN)/cutoff-demo ./server/e2e/demo
+	@cd server/e2e/oauthd && CGO_ENABLED=0 go build -o ../../../$(BIN)/cutoff-oauthd .
+	@$(BIN)/cutoff-demo $(if $(CUT),-cut)
+
+.PHONY: test
+test: setup ## run the suite a contributor runs
+	go vet ./...
+	go test $(TESTFLAGS) ./...
+	cd server/e2e/oauthd && go vet ./...
+
+.PHONY: test-all
+test-all: test test-heavy ## add what is heavy: long chaos and property runs
+
+.PHONY: test-heavy
+test-heavy: setup build
+	CUTOFF_HEAVY=1 go test $(TESTFLAGS) -timeout 30m -run 'Heavy' ./...
+
+.PHONY: bench
+bench: build ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+	$(BIN)/cutoff-server loadtest --agents 10000 --baseline
+
+.PHONY: setup
+setup: ## install what the tests need, as far as this user may
+	@missing=; for t in $(NEEDED); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing: $(PACKAGES)"; \
+	    apt-get update -qq -o DPkg::Lock::Timeout=600 && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 $(PACKAGES) >/dev/null; \
+	  else \
+	    echo "missing:$$missing" >&2; \
+	    echo "install them first: sudo apt-get install -y --no-install-recommends $(PACKAGES)" >&2; exit 1; \
+	  fi; \
+	fi
+
+$(TOOLS)/node_modules/.bin/buf:
+	@mkdir -p $(TOOLS) && npm install --silent --no-audit --no-fund --prefix $(TOOLS) @bufbuild/buf@$(BUF)
+
+$(TOOLS)/bin/generators-$(GEN_GO)-$(GEN_GRPC)-$(GEN_GATEWAY):
+	GOBIN=$(TOOLS)/bin go install google.golang.org/protobuf/cmd/protoc-gen-go@$(GEN_GO)
+	GOBIN=$(TOOLS)/bin go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(GEN_GRPC)
+	GOBIN=$(TOOLS)/bin go install github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway@$(GEN_GATEWAY) \
+	  github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2@$(GEN_GATEWAY)
+	@touch $@
+
+.PHONY: generate
+generate: $(TOOLS)/node_modules/.bin/buf $(TOOLS)/bin/generators-$(GEN_GO)-$(GEN_GRPC)-$(GEN_GATEWAY) ## generate code from proto/
+	cd proto && PATH=$(TOOLS)/bin:$(TOOLS)/node_modules/.bin:$$PATH buf generate
+
+.PHONY: generate-check
+generate-check: ## fail if the schema is not well formed, breaks, or its code is stale
+	cd proto && $(TOOLS)/node_modules/.bin/buf lint
+	@if git rev-parse -q --verify origin/main >/dev/null && git cat-file -e origin/main:proto/buf.yaml 2>/dev/null; then \
+	  cd proto && $(TOOLS)/node_modules/.bin/buf breaking --against '../.git#branch=origin/main,subdir=proto'; fi
+	@git diff --exit-code --stat -- proto || { echo "generated code is stale: run make generate and commit" >&2; exit 1; }
+generate-check: generate
+
+.PHONY: lint
+lint: $(TOOLS)/bin/golangci-lint-$(GOLANGCI) ## run golangci-lint
+	$(TOOLS)/bin/golangci-lint run ./...
+
+$(TOOLS)/bin/golangci-lint-$(GOLANGCI):
+	GOBIN=$(TOOLS)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	@touch $@
+
+.PHONY: vuln
+vuln: ## run govulncheck where its database can be reached
+	@if curl -sf -m 10 -o /dev/null https://vuln.go.dev/index/db.json; then \
+	  GOBIN=$(TOOLS)/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK) && $(TOOLS)/bin/govulncheck ./...; \
+	else echo "govulncheck: its database is not reachable from here, not run"; fi
+
+.PHONY: cross
+cross: ## build the agent for six targets, the server for linux; vet the rest
+	@mkdir -p $(BIN)/cross
+	@set -e; for os in linux windows darwin; do for arch in amd64 arm64; do \
+	  echo "agent $$os/$$arch"; ext=; [ $$os = windows ] && ext=.exe; \
+	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build $(GOFLAGS_BIN) -o $(BIN)/cross/cutoff-agent-$$os-$$arch$$ext ./agent; \
+	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go vet ./agent/... ./platform/... ./proto/...; \
+	done; done
+	@set -e; for arch in amd64 arm64; do echo "server linux/$$arch"; \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build $(GOFLAGS_BIN) -o $(BIN)/cross/cutoff-server-linux-$$arch ./server; done
+
+.PHONY: fuzz
+fuzz: ## a short run of every fuzz test
+	@set -e; for p in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -r -n1 dirname | sort -u); do \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$p/*_test.go | sed 's/func //'); do \
+	    echo "fuzz $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10s) $$p; done; done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN)
