@@ -1,4 +1,4 @@
-package x
+package cutoff
 import (
  _ "google.golang.org/grpc"
  _ "google.golang.org/protobuf/proto"
