@@ -1,5 +1,32 @@
 package flow
 
-// EvidenceTx is the part of a transaction that keeps evidence records and checkpoints.
+import (
+	"context"
+
+	"cutoff/server/evidence"
+)
+
+// EvidenceTx is the part of a transaction that keeps evidence records and
+// checkpoints.
 type EvidenceTx interface {
+	// EvidenceHead is where the log stands and the seal over that; the zero
+	// Head and no seal for an empty log.
+	EvidenceHead(ctx context.Context) (evidence.Head, []byte, error)
+	// AppendEvidence adds the record after head and moves the head, sealed, to
+	// it. It is a Conflict if the log is not at head any more.
+	AppendEvidence(ctx context.Context, head evidence.Head, record evidence.Record, seal []byte) error
+	// Evidence reads records from a number on, in order, at most limit.
+	Evidence(ctx context.Context, from uint64, limit int) ([]evidence.Record, error)
+	// EvidenceOfCut is the numbers of the cut's records, in order: those that
+	// name it, and those of its case that name no cut.
+	EvidenceOfCut(ctx context.Context, cutID, caseID string) ([]uint64, error)
+
+	// NewestCheckpoint is the last one signed; zero if there is none.
+	NewestCheckpoint(ctx context.Context) (evidence.Checkpoint, error)
+	// CheckpointBefore is the last one that covers no record from seq on; zero
+	// if there is none.
+	CheckpointBefore(ctx context.Context, seq uint64) (evidence.Checkpoint, error)
+	// Checkpoints reads checkpoints of records after seq, in order.
+	Checkpoints(ctx context.Context, after uint64, limit int) ([]evidence.Checkpoint, error)
+	InsertCheckpoint(ctx context.Context, checkpoint evidence.Checkpoint) error
 }

@@ -74,6 +74,9 @@ type Flow struct {
 	hub     Hub
 	now     Clock
 	log     *slog.Logger
+
+	dataKey     DataKey
+	trustDomain string
 }
 
 // Config is what New needs besides the store.
@@ -82,9 +85,16 @@ type Config struct {
 	Hub     Hub
 	Now     Clock
 	Log     *slog.Logger
+	// DataKey encrypts secrets at rest.
+	DataKey DataKey
+	// TrustDomain is what checkpoints are signed for.
+	TrustDomain string
 }
 
 // New makes a Flow. Every field of config is required.
 func New(store Store, config Config) *Flow {
-	return &Flow{store: store, signers: config.Signers, hub: config.Hub, now: config.Now, log: config.Log}
+	return &Flow{
+		store: store, signers: config.Signers, hub: config.Hub, now: config.Now, log: config.Log,
+		dataKey: config.DataKey, trustDomain: config.TrustDomain,
+	}
 }

@@ -46,8 +46,22 @@ func newHarness(t *testing.T) *harness {
 		Hub:     h,
 		Now:     h.Now,
 		Log:     slog.New(slog.DiscardHandler),
+
+		DataKey:     newDataKey(t),
+		TrustDomain: "test.example",
 	})
 	return h
+}
+
+func newDataKey(t *testing.T) *flow.LocalKey {
+	t.Helper()
+	raw := make([]byte, flow.DataKeySize)
+	_, _ = rand.Read(raw)
+	key, err := flow.NewLocalKey(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func newKey(t *testing.T) ed25519.PrivateKey {

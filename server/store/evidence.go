@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"cutoff/server/evidence"
+)
+
+// headRow is the id of the one row of evidence_head.
+const headRow = 1
+
+// EvidenceHead reads where the log stands.
+func (t *Tx) EvidenceHead(ctx context.Context) (evidence.Head, []byte, error) {
+	var head evidence.Head
+	var chain, seal []byte
+	err := t.tx.QueryRowContext(ctx, `SELECT seq, chain, seal FROM evidence_head WHERE id = $1`, headRow).
+		Scan(&head.Seq, &chain, &seal)
+	if errors.Is(err, sql.ErrNoRows) {
+		return evidence.Head{}, nil, nil
+	}
+	if err != nil {
+		return evidence.Head{}, nil, wrap(err)
+	}
+	head.Chain, err = hashOf(chain)
+	return head, seal, err
+}
+
+// AppendEvidence adds the record after head.
+func (t *Tx) AppendEvidence(ctx context.Context, head evidence.Head, r evidence.Record, seal []byte) error {
+	if _, err := t.tx.ExecContext(ctx, `INSERT INTO evidence
+		(seq, at, kind, device_id, cut_id, case_id, record, hash, chain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		r.Seq, micros(r.At), r.Kind, r.DeviceID, r.CutID, r.CaseID, r.Encoded, r.Hash[:], r.Chain[:]); err != nil {
+		return wrap(err)
+	}
+	if head.Seq == 0 {
+		_, err := t.tx.ExecContext(ctx, `INSERT INTO evidence_head (id, seq, chain, seal) VALUES ($1, $2, $3, $4)`,
+			headRow, r.Seq, r.Chain[:], seal)
+		return wrap(err)
+	}
+	res, err := t.tx.ExecContext(ctx, `UPDATE evidence_head SET seq = $1, chain = $2, seal = $3 WHERE id = $4 AND seq = $5`,
+		r.Seq, r.Chain[:], seal, headRow, head.Seq)
+	return changed(res, err, "evidence log")
+}
+
+// Evidence reads records from a number on.
+func (t *Tx) Evidence(ctx context.Context, from uint64, limit int) ([]evidence.Record, error) {
+	rows, err := t.tx.QueryContext(ctx, `SELECT seq, at, kind, device_id, cut_id, case_id, record, hash, chain
+		FROM evidence WHERE seq >= $1 ORDER BY seq LIMIT $2`, from, limit)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []evidence.Record
+	for rows.Next() {
+		var r evidence.Record
+		var at sql.NullInt64
+		var hash, chain []byte
+		if err := rows.Scan(&r.Seq, &at, &r.Kind, &r.DeviceID, &r.CutID, &r.CaseID, &r.Encoded, &hash, &chain); err != nil {
+			return nil, wrap(err)
+		}
+		r.At = timeOf(at)
+		// A value of the wrong length cannot match: the zero hash says so.
+		r.Hash, _ = hashOf(hash)
+		r.Chain, _ = hashOf(chain)
+		all = append(all, r)
+	}
+	return all, wrap(rows.Err())
+}
+
+// EvidenceOfCut lists the numbers of the cut's records.
+func (t *Tx) EvidenceOfCut(ctx context.Context, cutID, caseID string) ([]uint64, error) {
+	rows, err := t.tx.QueryContext(ctx, `SELECT seq FROM evidence WHERE cut_id = $1
+		UNION SELECT seq FROM evidence WHERE case_id = $2 AND cut_id = '' AND case_id <> '' ORDER BY seq`, cutID, caseID)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []uint64
+	for rows.Next() {
+		var seq uint64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, wrap(err)
+		}
+		all = append(all, seq)
+	}
+	return all, wrap(rows.Err())
+}
+
+// NewestCheckpoint reads the last checkpoint signed.
+func (t *Tx) NewestCheckpoint(ctx context.Context) (evidence.Checkpoint, error) {
+	return scanCheckpoint(t.tx.QueryRowContext(ctx, `SELECT seq, at, chain, envelope FROM evidence_checkpoints
+		ORDER BY seq DESC LIMIT 1`))
+}
+
+// CheckpointBefore reads the last checkpoint of a record before seq.
+func (t *Tx) CheckpointBefore(ctx context.Context, seq uint64) (evidence.Checkpoint, error) {
+	return scanCheckpoint(t.tx.QueryRowContext(ctx, `SELECT seq, at, chain, envelope FROM evidence_checkpoints
+		WHERE seq < $1 ORDER BY seq DESC LIMIT 1`, seq))
+}
+
+// Checkpoints reads checkpoints of records after seq.
+func (t *Tx) Checkpoints(ctx context.Context, after uint64, limit int) ([]evidence.Checkpoint, error) {
+	rows, err := t.tx.QueryContext(ctx, `SELECT seq, at, chain, envelope FROM evidence_checkpoints
+		WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []evidence.Checkpoint
+	for rows.Next() {
+		c, err := scanCheckpoint(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, wrap(rows.Err())
+}
+
+// InsertCheckpoint adds a checkpoint; one of the same record is kept.
+func (t *Tx) InsertCheckpoint(ctx context.Context, c evidence.Checkpoint) error {
+	_, err := t.tx.ExecContext(ctx, `INSERT INTO evidence_checkpoints (seq, at, chain, envelope)
+		VALUES ($1, $2, $3, $4) ON CONFLICT (seq) DO NOTHING`, c.Head.Seq, micros(c.At), c.Head.Chain[:], c.Envelope)
+	return wrap(err)
+}
+
+func scanCheckpoint(row interface{ Scan(...any) error }) (evidence.Checkpoint, error) {
+	var c evidence.Checkpoint
+	var at sql.NullInt64
+	var chain []byte
+	err := row.Scan(&c.Head.Seq, &at, &chain, &c.Envelope)
+	if errors.Is(err, sql.ErrNoRows) {
+		return evidence.Checkpoint{}, nil
+	}
+	if err != nil {
+		return evidence.Checkpoint{}, wrap(err)
+	}
+	c.At = timeOf(at)
+	c.Head.Chain, _ = hashOf(chain)
+	return c, nil
+}
+
+func hashOf(raw []byte) (evidence.Hash, error) {
+	if len(raw) != len(evidence.Hash{}) {
+		return evidence.Hash{}, fmt.Errorf("hash of %d bytes in the database, want %d", len(raw), len(evidence.Hash{}))
+	}
+	return evidence.Hash(raw), nil
+}
