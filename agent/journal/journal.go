@@ -1,0 +1,154 @@
+// Package journal keeps what the agent has set out to do and how far it got, so
+// that a crash at any point resumes it: the intent before the act, progress
+// during it, receipts until they are acknowledged, and the highest numbers it
+// ever accepted. A Warrant, without which nothing is removed, comes only from
+// here and only for a checked order.Verified. It must not remove anything
+// itself, talk to a server or know what is inside a receipt.
+package journal
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Buckets. Each key of notes is a bucket named by a cut id, of items by id.
+var (
+	bucketMeta     = []byte("meta")
+	bucketCases    = []byte("cases")
+	bucketNotes    = []byte("notes")
+	bucketReceipts = []byte("receipts")
+)
+
+// Keys of meta: 8 bytes big-endian each.
+var (
+	keyVersion = []byte("version")
+	keyOrder   = []byte("highest_order")
+	keyLease   = []byte("highest_lease")
+	keyLeased  = []byte("leased")
+)
+
+// version is that of the layout; a newer one is refused.
+const version = 1
+
+// Errors of Open and Begin.
+var (
+	// ErrInUse: another agent has the journal open.
+	ErrInUse = errors.New("journal is in use by another agent")
+	// ErrNewer: a newer agent wrote it.
+	ErrNewer = errors.New("journal was written by a newer agent")
+	// ErrUnverified: what was handed to Begin did not come from a check.
+	ErrUnverified = errors.New("not a verified order")
+	// ErrReplayed: the order's number was accepted before.
+	ErrReplayed = errors.New("order number was accepted before")
+)
+
+// lockWait is how long Open waits for another process to let go.
+const lockWait = 2 * time.Second
+
+// Journal is the agent's durable memory. Safe for use by several goroutines.
+type Journal struct {
+	db *bbolt.DB
+}
+
+// Open opens the journal at path or makes one, readable by its owner only.
+func Open(path string) (*Journal, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, ErrInUse
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("protect journal: %w", err), db.Close())
+	}
+	j := &Journal{db: db}
+	if err := j.prepare(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return j, nil
+}
+
+// Close closes it.
+func (j *Journal) Close() error { return j.db.Close() }
+
+func (j *Journal) prepare() error {
+	return j.db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{bucketMeta, bucketCases, bucketNotes, bucketReceipts} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return fmt.Errorf("make journal: %w", err)
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		if getNumber(meta, keyVersion) > version {
+			return ErrNewer
+		}
+		return putNumber(meta, keyVersion, version)
+	})
+}
+
+// Numbers are the highest order and lease numbers ever accepted.
+func (j *Journal) Numbers() (order, lease uint64, err error) {
+	err = j.db.View(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		order, lease = getNumber(meta, keyOrder), getNumber(meta, keyLease)
+		return nil
+	})
+	return order, lease, err
+}
+
+// AcceptLease records that the lease with this number is in force.
+func (j *Journal) AcceptLease(number uint64) error {
+	return j.db.Update(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		if err := raise(meta, keyLease, number); err != nil {
+			return err
+		}
+		return putNumber(meta, keyLeased, 1)
+	})
+}
+
+// Leased reports whether the device holds a lease: false from enrolment or a
+// lift until the next one, when there is none to miss.
+func (j *Journal) Leased() (bool, error) {
+	var leased bool
+	err := j.db.View(func(tx *bbolt.Tx) error {
+		leased = getNumber(tx.Bucket(bucketMeta), keyLeased) == 1
+		return nil
+	})
+	return leased, err
+}
+
+func getNumber(b *bbolt.Bucket, key []byte) uint64 {
+	raw := b.Get(key)
+	if len(raw) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(raw)
+}
+
+func putNumber(b *bbolt.Bucket, key []byte, n uint64) error {
+	return b.Put(key, binary.BigEndian.AppendUint64(nil, n))
+}
+
+// raise puts n unless a higher number is there.
+func raise(b *bbolt.Bucket, key []byte, n uint64) error {
+	if n <= getNumber(b, key) {
+		return nil
+	}
+	return putNumber(b, key, n)
+}
+
+func putJSON(b *bbolt.Bucket, key []byte, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode journal entry: %w", err)
+	}
+	return b.Put(key, raw)
+}
