@@ -56,7 +56,7 @@ type Device struct {
 	State    State
 	// Anchor tells the same machine enrolled anew.
 	Anchor []byte
-	// PublicKey is the device key, SubjectPublicKeyInfo in DER.
+	// PublicKey is the device key: a raw Ed25519 public key, 32 bytes.
 	PublicKey    []byte
 	AgentVersion string
 	// TrialRoot is the agent's --root, or empty.
@@ -102,6 +102,12 @@ type Group struct {
 	Approvals int
 }
 
+// What an agent does when its lease runs out (Group.AtExpiry).
+const (
+	ExpirySeal  = "seal"
+	ExpiryPurge = "purge"
+)
+
 // DefaultGroup is the name of the group that always exists.
 const DefaultGroup = "default"
 
@@ -109,6 +115,6 @@ const DefaultGroup = "default"
 func Defaults(name string) Group {
 	return Group{
 		Name: name, Warn: 48 * time.Hour, Seal: 72 * time.Hour, Purge: 14 * 24 * time.Hour,
-		Renew: 5 * time.Minute, Report: 5 * time.Minute, AtExpiry: "seal",
+		Renew: 5 * time.Minute, Report: 5 * time.Minute, AtExpiry: ExpirySeal,
 	}
 }

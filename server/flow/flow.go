@@ -75,8 +75,16 @@ type Flow struct {
 	now     Clock
 	log     *slog.Logger
 
+	authority   Authority
+	vault       EscrowVault
 	dataKey     DataKey
 	trustDomain string
+
+	connectors Planner
+	queue      Waker
+	devices    DevicePlanner
+	brake      BrakeLimits
+	watchers   *watchers
 }
 
 // Config is what New needs besides the store.
@@ -85,16 +93,28 @@ type Config struct {
 	Hub     Hub
 	Now     Clock
 	Log     *slog.Logger
+	// Authority issues device certificates; Vault wraps escrow keys.
+	Authority Authority
+	Vault     EscrowVault
 	// DataKey encrypts secrets at rest.
 	DataKey DataKey
 	// TrustDomain is what checkpoints are signed for.
 	TrustDomain string
+	// Connectors, Queue and Devices may be nil: then no cloud step is planned,
+	// due steps wait to be looked for, and previews show the last inventory.
+	Connectors Planner
+	Queue      Waker
+	Devices    DevicePlanner
+	// Brake's zero fields mean their defaults.
+	Brake BrakeLimits
 }
 
 // New makes a Flow. Every field of config is required.
 func New(store Store, config Config) *Flow {
 	return &Flow{
 		store: store, signers: config.Signers, hub: config.Hub, now: config.Now, log: config.Log,
-		dataKey: config.DataKey, trustDomain: config.TrustDomain,
+		authority: config.Authority, vault: config.Vault, dataKey: config.DataKey, trustDomain: config.TrustDomain,
+		connectors: config.Connectors, queue: config.Queue, devices: config.Devices,
+		brake: config.Brake.filled(), watchers: newWatchers(),
 	}
 }
