@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"cutoff/server/order"
 	"cutoff/server/revoke"
 )
 
@@ -19,6 +20,12 @@ const (
 	Seal  Level = "seal"
 	Purge Level = "purge"
 )
+
+// Valid reports whether l is a level.
+func (l Level) Valid() bool { return l == Seal || l == Purge }
+
+// Above reports whether l takes more than o.
+func (l Level) Above(o Level) bool { return l == Purge && o == Seal }
 
 // State is where a cut stands.
 type State string
@@ -62,6 +69,9 @@ const (
 	Refuse Event = "refuse"
 	// Lapse ends a held cut nobody decided.
 	Lapse Event = "lapse"
+	// AskAgain: a new decision for a device whose last one was turned down. A
+	// device has one reserved cut id until a lift, so the cut is the same.
+	AskAgain Event = "ask-again"
 	// SelfSealed: an agent's own seal arrived for it.
 	SelfSealed Event = "self-sealed"
 	// Settle: nothing is due any more.
@@ -76,13 +86,17 @@ const (
 	CutAgain Event = "cut-again"
 )
 
+// A lifted cut's id can still come back from a device that sealed itself under
+// an old standing grant before it heard of the lift: it is lifted again. A
+// seal that arrives during a lift changes nothing: the lift restores it too.
 var table = map[State]map[Event]State{
 	Held:    {Approve: Open, Refuse: Refused, Lapse: Lapsed, SelfSealed: Open},
-	Refused: {SelfSealed: Lifting},
-	Lapsed:  {SelfSealed: Open},
+	Refused: {SelfSealed: Lifting, AskAgain: Held},
+	Lapsed:  {SelfSealed: Open, AskAgain: Held},
 	Open:    {Settle: Settled, Lift: Lifting, Reopen: Open, SelfSealed: Open},
-	Settled: {Reopen: Open, Lift: Lifting, SelfSealed: Open},
-	Lifting: {Return: Lifted, CutAgain: Open},
+	Settled: {Settle: Settled, Reopen: Open, Lift: Lifting, SelfSealed: Open},
+	Lifting: {Return: Lifted, CutAgain: Open, SelfSealed: Lifting},
+	Lifted:  {SelfSealed: Lifting},
 }
 
 // Next returns the state after event; the pair must be in the table.
@@ -101,35 +115,55 @@ type Cut struct {
 	DeviceID     string
 	PersonID     string
 	CredentialID string
-	Level        Level
-	State        State
-	Cause        Cause
-	Reason       string
+	// Hostname is of its device, for people.
+	Hostname string
+	Level    Level
+	State    State
+	Cause    Cause
+	Reason   string
 	// Actor is the person or machine part that asked for it.
 	Actor      string
 	HeldReason string
 	// LetThrough is set once its cloud steps may run.
 	LetThrough bool
+	// PendingCase is the case that waits to raise its level, or to let its
+	// cloud steps through; empty if none does.
+	PendingCase string
+	// Escrow is the id of the key its sealed items are encrypted to.
+	Escrow     string
 	OpenedAt   time.Time
 	SettledAt  time.Time
 	LiftReason string
 	LiftActor  string
-	// Delivered and ReceiptAt are of its newest order.
+	LiftedAt   time.Time
+	// DeliveredAt is of its newest order; ReceiptAt of the newest receipt.
 	DeliveredAt time.Time
 	ReceiptAt   time.Time
-	// FirstRemoved is how long after delivery the first item was gone, as the
-	// receipt says; zero if nothing was removed.
+	// FirstRemoved is how long after it was received the first item was gone,
+	// as the receipt says; zero if nothing was removed.
 	FirstRemoved time.Duration
-	OrderState   string
-	// ReceiptDue says that the device still owes its answer.
-	ReceiptDue bool
+	// ReceiptNumber and ReceiptPart are the highest applied.
+	ReceiptNumber uint64
+	ReceiptPart   uint32
+	// Unfinished is set while the device says that it still tries something.
+	Unfinished bool
+	// OrderState is of its newest order.
+	OrderState order.State
+	OrderKind  order.Kind
 	Items      []Item
 	Steps      []revoke.Step
 	Approvals  []Approval
 }
 
+// Standing reports whether the state is that of a cut that stands, so that its
+// device gets no lease.
+func (s State) Standing() bool { return s == Open || s == Settled || s == Lifting }
+
 // Active reports whether the cut stands (so that its device gets no lease).
-func (c *Cut) Active() bool { return c.State == Open || c.State == Settled || c.State == Lifting }
+func (c *Cut) Active() bool { return c.State.Standing() }
+
+// ReceiptDue reports whether the device still owes the answer to an order.
+func (c *Cut) ReceiptDue() bool { return c.OrderState.Due() }
 
 // Item is one credential on the device, as its receipts say.
 type Item struct {
@@ -153,10 +187,57 @@ type Identifier struct {
 	Value string `json:"value"`
 }
 
+// Verdicts of an approval.
+const (
+	Approved   = "approve"
+	TurnedDown = "refuse"
+)
+
 // Approval is one person's word on a held cut.
 type Approval struct {
-	Actor   string
+	Actor string
+	// Person is the name under which it counts.
+	Person  string
 	Verdict string
 	Reason  string
 	At      time.Time
 }
+
+// Case is one decision: what was asked, by whom, and whether it was let
+// through. All its cuts share its id.
+type Case struct {
+	ID           string
+	DeviceID     string
+	PersonID     string
+	CredentialID string
+	Level        Level
+	Cause        Cause
+	Reason       string
+	// Actor asked; Person is the name under which brake and approvals count.
+	Actor   string
+	Person  string
+	Machine bool
+	State   CaseState
+	// Needs is how many people other than the asker must agree.
+	Needs      int
+	HeldReason string
+	AskedAt    time.Time
+	// Cursor is the last device of a large case already dealt with, and
+	// Remaining how many units of the brake are still to come.
+	Cursor    string
+	Remaining int
+}
+
+// CaseState is where a decision stands.
+type CaseState string
+
+// States of a case. A case that is being held or opened has devices left to
+// deal with: large ones are worked off in batches.
+const (
+	CaseHolding CaseState = "holding"
+	CaseHeld    CaseState = "held"
+	CaseOpening CaseState = "opening"
+	CaseOpen    CaseState = "open"
+	CaseRefused CaseState = "refused"
+	CaseLapsed  CaseState = "lapsed"
+)

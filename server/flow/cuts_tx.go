@@ -1,5 +1,114 @@
 package flow
 
-// CutTx is the part of a transaction that keeps cuts, items, steps, orders, receipts, approvals.
-type CutTx interface {
+import (
+	"context"
+	"time"
+
+	"cutoff/server/cut"
+	"cutoff/server/order"
+	"cutoff/server/revoke"
+)
+
+// CutTx is the part of a transaction that keeps cases, cuts, items, steps,
+// orders, receipts and approvals.
+type CutTx interface{}
+
+type cutTx interface {
+	InsertCase(ctx context.Context, c cut.Case) error
+	// CaseByID is NotFound if there is none.
+	CaseByID(ctx context.Context, id string) (cut.Case, error)
+	// SetCase writes what may change of a case, if it is in state from.
+	SetCase(ctx context.Context, from cut.CaseState, c cut.Case) error
+	// CasesIn lists the ids of cases in a state asked for at or before a time.
+	CasesIn(ctx context.Context, state cut.CaseState, before time.Time) ([]string, error)
+
+	// InsertCut adds a cut; unit is what the brake counts of it, or empty.
+	InsertCut(ctx context.Context, c cut.Cut) error
+	// CutRow is a cut without its items, steps and approvals; NotFound if there is none.
+	CutRow(ctx context.Context, id string) (cut.Cut, error)
+	// SetCut writes what may change of a cut, if it is in state from.
+	SetCut(ctx context.Context, from cut.State, c cut.Cut) error
+	// CutOfDevice is the device's cut that is held, open, settled or lifting;
+	// found is false if it has none.
+	CutOfDevice(ctx context.Context, deviceID string) (c cut.Cut, found bool, err error)
+	// CutOfSubject is the same for a cut of a person or of a credential.
+	CutOfSubject(ctx context.Context, personID, credentialID string) (c cut.Cut, found bool, err error)
+	// CutsOfCase lists the cuts of a case and those that wait for it, by id,
+	// after the given one.
+	CutsOfCase(ctx context.Context, caseID, after string, limit int) ([]cut.Cut, error)
+	// Cuts lists cuts, newest first.
+	Cuts(ctx context.Context, filter CutFilter) ([]cut.Cut, error)
+
+	// CountUnit notes that unit was let through under budget at a time.
+	CountUnit(ctx context.Context, budget Budget, unit string, at time.Time) error
+	// UnitsSince lists the distinct units let through under budget since a
+	// time, at most limit.
+	UnitsSince(ctx context.Context, budget Budget, since time.Time, limit int) ([]string, error)
+	// Remaining is how many units the large cases being opened under budget
+	// have still to come.
+	Remaining(ctx context.Context, budget Budget) (int, error)
+
+	// PutItem adds an item, or replaces the one with its id if replace is set.
+	PutItem(ctx context.Context, cutID string, item cut.Item, replace bool) error
+	Items(ctx context.Context, cutID string) ([]cut.Item, error)
+	// SealedItem reports whether the cut's receipts list the item as sealed.
+	SealedItem(ctx context.Context, cutID, itemID string) (bool, error)
+
+	InsertStep(ctx context.Context, s revoke.Step) error
+	Step(ctx context.Context, id string) (revoke.Step, error)
+	// SetStep writes what may change of a step, if it is in state from and,
+	// where it is claimed, still by the same holder.
+	SetStep(ctx context.Context, from revoke.State, holder string, s revoke.Step) error
+	Steps(ctx context.Context, cutID string) ([]revoke.Step, error)
+	// DueSteps lists what has a step due at now that nobody has a live claim on.
+	DueSteps(ctx context.Context, now time.Time, limit int) ([]StepGroup, error)
+	// HeldSteps lists the steps a holder has claimed.
+	HeldSteps(ctx context.Context, holder string) ([]revoke.Step, error)
+
+	InsertOrder(ctx context.Context, o order.Order) error
+	OrderByID(ctx context.Context, id string) (order.Order, error)
+	// DueOrder is the order the device has not answered yet; found is false if
+	// there is none.
+	DueOrder(ctx context.Context, deviceID string) (o order.Order, found bool, err error)
+	// OrdersOfCut lists a cut's orders, oldest first.
+	OrdersOfCut(ctx context.Context, cutID string) ([]order.Order, error)
+	// SetOrder writes what may change of an order, if it is in state from.
+	SetOrder(ctx context.Context, from order.State, o order.Order) error
+
+	// InsertReceipt notes a receipt by its digest; known is the digest of the
+	// one stored before for the same cut, order and part, if any.
+	InsertReceipt(ctx context.Context, r Receipt) (known []byte, err error)
+
+	InsertApproval(ctx context.Context, caseID string, a cut.Approval) error
+	Approvals(ctx context.Context, caseID string) ([]cut.Approval, error)
+}
+
+// Receipt is the row that makes a receipt's storing idempotent. Its bytes are
+// in the evidence.
+type Receipt struct {
+	CutID   string
+	OrderID string
+	Part    uint32
+	Digest  []byte
+	At      time.Time
+}
+
+// CutFilter narrows a list of cuts; zero fields do not.
+type CutFilter struct {
+	State    cut.State
+	DeviceID string
+	PersonID string
+	CaseID   string
+	// Limit bounds the answer; zero is all.
+	Limit int
+}
+
+// Budget is whose allowance of the brake a cut uses: a person's by name, or
+// the machine's, which is counted as a whole and again for each group.
+type Budget struct {
+	Person string
+	// Machine is set for policy, signals and silence.
+	Machine bool
+	// Group narrows the machine's; empty is the fleet.
+	Group string
 }

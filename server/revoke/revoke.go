@@ -78,21 +78,43 @@ const (
 // ErrTransition says that a step cannot move so.
 var ErrTransition = errors.New("step state does not allow it")
 
-var moves = map[State][]State{
-	Planned: {Claimed, Withdrawn},
-	Claimed: {Revoked, Planned, Stuck, Confirmed, Withdrawn},
-	Revoked: {Claimed, Confirmed, Planned, Stuck, Withdrawn},
-	Stuck:   {Planned, Withdrawn},
+// Event is what moves a step.
+type Event string
+
+// Events. Each is a row of the table.
+const (
+	// Claim: a worker takes it.
+	Claim Event = "claim"
+	// Act: the provider did it; what is left, if anything, is confirming.
+	Act Event = "act"
+	// Confirm: it was read back or probed dead.
+	Confirm Event = "confirm"
+	// Retry: it has to be done, or to be confirmed, again later.
+	Retry Event = "retry"
+	// Block: a person is needed, or it is out of reach.
+	Block Event = "block"
+	// Release: the worker gave it back, or its claim ran out.
+	Release Event = "release"
+	// Withdraw: the decision behind it is gone.
+	Withdraw Event = "withdraw"
+)
+
+// A closed step (confirmed, withdrawn) never moves again; doing its work anew
+// is a new step.
+var table = map[State]map[Event]State{
+	Planned: {Claim: Claimed, Block: Stuck, Withdraw: Withdrawn},
+	Claimed: {Act: Revoked, Confirm: Confirmed, Retry: Planned, Block: Stuck, Release: Planned, Claim: Claimed, Withdraw: Withdrawn},
+	Revoked: {Claim: Claimed, Confirm: Confirmed, Retry: Planned, Block: Stuck, Withdraw: Withdrawn},
+	Stuck:   {Retry: Planned, Withdraw: Withdrawn},
 }
 
-// Move returns to if the table allows it from from.
-func Move(from, to State) (State, error) {
-	for _, s := range moves[from] {
-		if s == to {
-			return to, nil
-		}
+// Next returns the state after event; the pair must be in the table.
+func Next(from State, event Event) (State, error) {
+	to, ok := table[from][event]
+	if !ok {
+		return from, fmt.Errorf("%w: %s in state %s", ErrTransition, event, from)
 	}
-	return from, fmt.Errorf("%w: %s to %s", ErrTransition, from, to)
+	return to, nil
 }
 
 // Scope says whom a step touches.
@@ -136,8 +158,10 @@ type Step struct {
 	// UndoOf is the id of the step this one undoes, or empty.
 	UndoOf string
 	// Rank orders the steps of one connector: low first.
-	Rank     int
-	State    State
+	Rank  int
+	State State
+	// Acted is set once the act itself is done: what is due is confirming.
+	Acted    bool
 	Outcome  Outcome
 	Proof    Proof
 	Residual Residual
@@ -151,6 +175,13 @@ type Step struct {
 	// Memo is what Revoke noted for Confirm and for an undo; never a secret.
 	Memo map[string]string
 }
+
+// Counts reports whether the step is part of what the cut must end: not
+// withdrawn, and not an undo.
+func (s *Step) Counts() bool { return s.State != Withdrawn && s.UndoOf == "" }
+
+// Open reports whether something of the step is still due.
+func (s *Step) Open() bool { return !s.Due.IsZero() }
 
 // Spec is a step as a connector plans it: everything but its life.
 type Spec struct {
