@@ -1,0 +1,68 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// maxSigned bounds a signed file and the certificate, in bytes.
+const maxSigned = 1 << 20
+
+// Certificate returns the certificate chain in PEM, leaf first.
+func (d Dir) Certificate() ([]byte, error) { return d.ReadFile(fileCertificate, maxSigned) }
+
+// KeepCertificate replaces it.
+func (d Dir) KeepCertificate(pem []byte) error { return d.WriteFile(fileCertificate, pem) }
+
+// Roster returns the newest roster's envelope.
+func (d Dir) Roster() ([]byte, error) { return d.ReadFile(fileRoster, maxSigned) }
+
+// KeepRoster replaces it.
+func (d Dir) KeepRoster(envelope []byte) error { return d.WriteFile(fileRoster, envelope) }
+
+// Lease returns the lease's envelope; fs.ErrNotExist if there is none.
+func (d Dir) Lease() ([]byte, error) { return d.ReadFile(fileLease, maxSigned) }
+
+// KeepLease replaces it.
+func (d Dir) KeepLease(envelope []byte) error { return d.WriteFile(fileLease, envelope) }
+
+// DropLease forgets the lease.
+func (d Dir) DropLease() error {
+	err := os.Remove(d.path(fileLease))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Mark returns the high-water mark of the clocks.
+func (d Dir) Mark() ([]byte, error) { return d.ReadFile(fileMark, maxSigned) }
+
+// KeepMark replaces it.
+func (d Dir) KeepMark(mark []byte) error { return d.WriteFile(fileMark, mark) }
+
+// Grants returns the readable copies of the standing grant, at most two.
+func (d Dir) Grants() [][]byte {
+	var all [][]byte
+	for _, name := range []string{fileGrantA, fileGrantB} {
+		if raw, err := d.ReadFile(name, maxSigned); err == nil {
+			all = append(all, raw)
+		}
+	}
+	return all
+}
+
+// KeepGrant replaces both copies, one after the other.
+func (d Dir) KeepGrant(envelope []byte) error {
+	if err := d.WriteFile(fileGrantA, envelope); err != nil {
+		return err
+	}
+	return d.WriteFile(fileGrantB, envelope)
+}
+
+// Status returns what the running agent last said of itself.
+func (d Dir) Status() ([]byte, error) { return d.ReadFile(fileStatus, maxSigned) }
+
+// KeepStatus replaces it; it is for people, so nothing waits for the disk.
+func (d Dir) KeepStatus(status []byte) error { return d.replace(fileStatus, status, false) }

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package config
+
+import "io/fs"
+
+// private accepts everything: the installer sets the directory's access list.
+func private(string, fs.FileInfo) error { return nil }
+
+// syncDir: a rename is durable without it.
+func syncDir(string) error { return nil }
