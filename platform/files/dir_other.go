@@ -1,0 +1,87 @@
+//go:build !linux
+
+package files
+
+import (
+	"errors"
+	"os"
+	"path"
+	"strings"
+)
+
+// Dir is an open folder; on this system it comes with its own purge.
+type Dir struct{}
+
+// Open is not here yet.
+func Open(string) (*Dir, error) { return nil, errors.ErrUnsupported }
+
+// FromFile is not here yet.
+func FromFile(*os.File) *Dir { return &Dir{} }
+
+// AcrossMounts is the same folder.
+func (d *Dir) AcrossMounts() *Dir { return d }
+
+// File is not here yet.
+func (d *Dir) File() *os.File { return nil }
+
+// Close does nothing.
+func (d *Dir) Close() error { return nil }
+
+// Below is not here yet.
+func (d *Dir) Below(string) (*Dir, error) { return nil, errors.ErrUnsupported }
+
+// Self is not here yet.
+func (d *Dir) Self() (Info, error) { return Info{}, errors.ErrUnsupported }
+
+// Stat is not here yet.
+func (d *Dir) Stat(string) (Info, error) { return Info{}, errors.ErrUnsupported }
+
+// OpenRegular is not here yet.
+func (d *Dir) OpenRegular(string) (*os.File, Info, error) {
+	return nil, Info{}, errors.ErrUnsupported
+}
+
+// Read is not here yet.
+func (d *Dir) Read(string, int64) ([]byte, Info, error) { return nil, Info{}, errors.ErrUnsupported }
+
+// Names is not here yet.
+func (d *Dir) Names(string) ([]string, error) { return nil, errors.ErrUnsupported }
+
+// Target is not here yet.
+func (d *Dir) Target(string) (string, error) { return "", errors.ErrUnsupported }
+
+// Remove is not here yet.
+func (d *Dir) Remove(string, Info) error { return errors.ErrUnsupported }
+
+// SyncParent is not here yet.
+func (d *Dir) SyncParent(string) error { return errors.ErrUnsupported }
+
+// MakeDir is not here yet.
+func (d *Dir) MakeDir(string, uint32) error { return errors.ErrUnsupported }
+
+// MakeLink is not here yet.
+func (d *Dir) MakeLink(string, string) error { return errors.ErrUnsupported }
+
+// Write is not here yet.
+func (d *Dir) Write(string, []byte, Attributes, *Info) error { return errors.ErrUnsupported }
+
+// ApplyToDir is not here yet.
+func (d *Dir) ApplyToDir(string, Attributes) error { return errors.ErrUnsupported }
+
+// AttributesOfDir is not here yet.
+func (d *Dir) AttributesOfDir(string) (Attributes, error) {
+	return Attributes{}, errors.ErrUnsupported
+}
+
+// ClearImmutable is not here yet.
+func (d *Dir) ClearImmutable(string, uint32) error { return errors.ErrUnsupported }
+
+// AttributesOf is not here yet.
+func AttributesOf(*os.File, Info) (Attributes, error) { return Attributes{}, errors.ErrUnsupported }
+
+func relative(name string) string {
+	if name = strings.TrimPrefix(path.Clean("/"+name), "/"); name == "" {
+		return "."
+	}
+	return name
+}
