@@ -27,11 +27,17 @@ func (s screen) paint(code, text string) string {
 
 func (s screen) title(text string) { s.print("\n" + s.paint("1", text) + "\n\n") }
 
-func (s screen) done(what, format string, args ...any) { s.row(s.paint("32", "✓"), what, format, args) }
+func (s screen) done(what, format string, args ...any) {
+	s.row(s.paint("32", "✓"), what, format, args)
+}
 
-func (s screen) note(what, format string, args ...any) { s.row(s.paint("33", "–"), what, format, args) }
+func (s screen) note(what, format string, args ...any) {
+	s.row(s.paint("33", "–"), what, format, args)
+}
 
-func (s screen) bad(what, format string, args ...any) { s.row(s.paint("31", "✗"), what, format, args) }
+func (s screen) bad(what, format string, args ...any) {
+	s.row(s.paint("31", "✗"), what, format, args)
+}
 
 func (s screen) row(mark, what, format string, args []any) {
 	s.print(fmt.Sprintf("  %s %-18s %s\n", mark, what, fmt.Sprintf(format, args...)))
