@@ -46,8 +46,8 @@ test: setup ## run the suite a contributor runs
 test-all: test test-heavy ## add what is heavy: long chaos and property runs
 
 .PHONY: test-heavy
-test-heavy: setup build
-	CUTOFF_HEAVY=1 go test $(TESTFLAGS) -timeout 30m -run 'Heavy' ./...
+test-heavy: setup
+	CUTOFF_HEAVY=1 go test $(TESTFLAGS) -timeout 30m -run 'Kill|Property|Crash' ./server/e2e ./server/flow/... ./agent/...
 
 .PHONY: bench
 bench: build ## run the benchmarks

@@ -134,22 +134,13 @@ func (w *world) cutServer() {
 	w.cli(nil, "group", "set", "default", "--renew", "5m", "--warn", "48h", "--seal", "72h", "--purge", "336h")
 }
 
-// killPoints is how many random moments of a cut the server or the agent is
-// killed at; the heavy run has more.
-const killPoints = 4
-
 func TestKillingServerOrAgentAtAnyMomentEndsWithTheCutSettled(t *testing.T) {
-	for range killPoints {
-		killOnce(t, rand.N(400*time.Millisecond), rand.N(2) == 0)
+	moments := 4
+	if os.Getenv("CUTOFF_HEAVY") != "" { // make test-all
+		moments = 20
 	}
-}
-
-func TestHeavyKillingServerOrAgentAtTwentyMoments(t *testing.T) {
-	if os.Getenv("CUTOFF_HEAVY") == "" {
-		t.Skip("heavy: make test-all runs it")
-	}
-	for range 20 {
-		killOnce(t, rand.N(600*time.Millisecond), rand.N(2) == 0)
+	for i := range moments {
+		killOnce(t, rand.N(600*time.Millisecond), i%2 == 0)
 	}
 }
 
