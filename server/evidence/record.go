@@ -8,6 +8,7 @@ package evidence
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -172,6 +173,12 @@ func unknown(m *cutoffv1.EvidenceRecord) bool {
 		n += len(f.ProtoReflect().GetUnknown())
 	}
 	return n > 0
+}
+
+// Digest is how an event names bytes it does not repeat.
+func Digest(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
 }
 
 // clean makes s fit a record: valid UTF-8 and bounded.

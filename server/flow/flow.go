@@ -10,6 +10,8 @@ import (
 	"crypto"
 	"log/slog"
 	"time"
+
+	"cutoff/server/operator"
 )
 
 // Store runs transactions. Update returns once the change is durable.
@@ -85,6 +87,11 @@ type Flow struct {
 	devices    DevicePlanner
 	brake      BrakeLimits
 	watchers   *watchers
+
+	registry ConnectorRegistry
+	hasher   *operator.Hasher
+	attempts operator.Attempts
+	policies policies
 }
 
 // Config is what New needs besides the store.
@@ -107,6 +114,10 @@ type Config struct {
 	Devices    DevicePlanner
 	// Brake's zero fields mean their defaults.
 	Brake BrakeLimits
+	// Registry checks connectors' files and runs them; nil refuses to add any.
+	Registry ConnectorRegistry
+	// PasswordCost is what hashing a password costs; zero means the default.
+	PasswordCost operator.Cost
 }
 
 // New makes a Flow. Every field of config is required.
@@ -116,5 +127,6 @@ func New(store Store, config Config) *Flow {
 		authority: config.Authority, vault: config.Vault, dataKey: config.DataKey, trustDomain: config.TrustDomain,
 		connectors: config.Connectors, queue: config.Queue, devices: config.Devices,
 		brake: config.Brake.filled(), watchers: newWatchers(),
+		registry: config.Registry, hasher: operator.NewHasher(config.PasswordCost),
 	}
 }
