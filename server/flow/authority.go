@@ -1,6 +1,18 @@
 package flow
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// ErrShredded says that an escrow's wrapping key was destroyed on purpose.
+var ErrShredded = errors.New("escrow key is shredded")
+
+// Serial is a certificate's serial number as rows keep it: 32 hex digits, so
+// that serials compare as texts.
+func Serial(n *big.Int) string { return fmt.Sprintf("%032x", n) }
 
 // Authority is the trust domain's certificate authority and signed roster.
 type Authority interface {
