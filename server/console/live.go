@@ -29,6 +29,9 @@ type liveView struct {
 	LiftReason                    string
 	FormToken                     string
 	Limit                         int
+	// Hidden says that some rows are left out.
+	Hidden bool
+	Legend []word
 	// Seen is the digest of what the page shows, which the stream starts from.
 	Seen string
 }
@@ -127,6 +130,12 @@ func (c *Console) liveOf(role string, k *cutoffv1.Cut, limit int) liveView {
 			Actor: visible(a.GetActor()), Reason: visible(a.GetReason()),
 			Approved: a.GetVerdict() == "approve", At: momentOf(a.GetAt(), now),
 		})
+	}
+	for _, g := range v.OnDevice.Items {
+		v.Hidden = v.Hidden || g.More > 0
+	}
+	for _, outcome := range []string{"verified", "accepted", "unsupported", "retrying", "blocked"} {
+		v.Legend = append(v.Legend, outcomeWord(outcome))
 	}
 	v.Waiting = waitingFor(k)
 	v.Verdict = verdictOf(k, v)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"cutoff/server/flow"
 )
@@ -27,18 +28,13 @@ type page struct {
 	Place     string
 	Actor     *flow.Actor
 	FormToken string
-	// Notice is shown above the content, after something was done.
-	Notice string
-	Data   any
+	// Now is the server's time, by which console.js keeps counters going.
+	Now  string
+	Data any
 }
 
 func loadPages(a assets) (pages, error) {
-	funcs := template.FuncMap{
-		"asset":   a.address,
-		"outcome": outcomeWord,
-		"state":   cutStateWord,
-		"dict":    dict,
-	}
+	funcs := template.FuncMap{"asset": a.address}
 	shared, err := template.New("shared").Funcs(funcs).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html")
 	if err != nil {
 		return nil, err
@@ -64,22 +60,6 @@ func loadPages(a assets) (pages, error) {
 	return loaded, nil
 }
 
-// dict names the arguments of a shared part.
-func dict(pairs ...any) (map[string]any, error) {
-	if len(pairs)%2 != 0 {
-		return nil, fmt.Errorf("dict: odd number of arguments")
-	}
-	m := make(map[string]any, len(pairs)/2)
-	for i := 0; i < len(pairs); i += 2 {
-		name, ok := pairs[i].(string)
-		if !ok {
-			return nil, fmt.Errorf("dict: argument %d is not a name", i)
-		}
-		m[name] = pairs[i+1]
-	}
-	return m, nil
-}
-
 // render writes one template of a page's set.
 func (c *Console) render(w io.Writer, name, template string, data any) error {
 	set, ok := c.pages[name]
@@ -92,6 +72,7 @@ func (c *Console) render(w io.Writer, name, template string, data any) error {
 // show answers with a whole page. It is rendered before anything is sent, so
 // that a fault in a template is an error page and not half a page.
 func (c *Console) show(w http.ResponseWriter, code int, name string, p page) {
+	p.Now = c.Now().UTC().Format(time.RFC3339)
 	c.send(w, code, name, "layout", p)
 }
 
