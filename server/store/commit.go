@@ -98,6 +98,7 @@ func (s *Store) commit(group []*update) {
 
 func (s *Store) attempt(group []*update, errs []error) error {
 	// Not a caller's context: one caller giving up must not undo the others.
+	s.writing.prepare(context.Background())
 	tx, err := s.write.BeginTx(context.Background(), nil)
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func (s *Store) attempt(group []*update, errs []error) error {
 		if errs[i] = u.ctx.Err(); errs[i] != nil {
 			continue
 		}
-		if errs[i], err = one(tx, u.fn, len(group) > 1); err != nil {
+		if errs[i], err = s.one(tx, u.fn, len(group) > 1); err != nil {
 			return err
 		}
 		if len(group) == 1 && errs[0] != nil {
@@ -119,14 +120,14 @@ func (s *Store) attempt(group []*update, errs []error) error {
 
 // one runs fn, behind a savepoint if others share the transaction. The second
 // error is of the transaction itself.
-func one(tx *sql.Tx, fn func(*Tx) error, shared bool) (fnErr, err error) {
+func (s *Store) one(tx *sql.Tx, fn func(*Tx) error, shared bool) (fnErr, err error) {
 	if !shared {
-		return call(tx, fn), nil
+		return s.call(tx, fn), nil
 	}
 	if _, err := tx.Exec("SAVEPOINT one"); err != nil {
 		return nil, err
 	}
-	if fnErr = call(tx, fn); fnErr != nil {
+	if fnErr = s.call(tx, fn); fnErr != nil {
 		if _, err := tx.Exec("ROLLBACK TO SAVEPOINT one"); err != nil {
 			return fnErr, err
 		}
@@ -137,11 +138,11 @@ func one(tx *sql.Tx, fn func(*Tx) error, shared bool) (fnErr, err error) {
 
 // call turns a panic of fn into its error: one caller's bug must not end the
 // writer for all.
-func call(tx *sql.Tx, fn func(*Tx) error) (err error) {
+func (s *Store) call(tx *sql.Tx, fn func(*Tx) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in a transaction: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return fn(&Tx{tx: tx})
+	return fn(&Tx{tx: prepared{tx, s.writing}})
 }

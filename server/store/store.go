@@ -31,6 +31,9 @@ type Store struct {
 	read  *sql.DB
 	queue chan *update
 	done  chan struct{}
+	// writing and reading keep the handles' statements prepared.
+	writing *statements
+	reading *statements
 }
 
 // readers bounds concurrent readers of the embedded database.
@@ -55,7 +58,10 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
-	s := &Store{write: write, read: read, queue: make(chan *update, 4096), done: make(chan struct{})}
+	s := &Store{
+		write: write, read: read, queue: make(chan *update, 4096), done: make(chan struct{}),
+		writing: newStatements(write), reading: newStatements(read),
+	}
 	if err := s.migrate(ctx); err != nil {
 		_ = s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)
@@ -91,22 +97,27 @@ func (s *Store) migrate(ctx context.Context) error {
 func (s *Store) Write() *sql.DB { return s.write }
 
 // Close closes the database; Run must have returned.
-func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }
+func (s *Store) Close() error {
+	s.reading.close()
+	s.writing.close()
+	return errors.Join(s.read.Close(), s.write.Close())
+}
 
 // Tx is one transaction. All rows of the server are read and written by its
 // methods, which live in one file an aggregate.
 type Tx struct {
-	tx *sql.Tx
+	tx prepared
 }
 
 // View runs fn in a read-only transaction: one consistent picture.
 func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
+	s.reading.prepare(ctx)
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return wrap(err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	return fn(&Tx{tx: tx})
+	return fn(&Tx{tx: prepared{tx, s.reading}})
 }
 
 // wrap gives a database error that an operator can mend its kind.

@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+)
+
+// maxStatements bounds the statements kept prepared on one handle: more than
+// the server has, so that only queries built at run time can reach it.
+const maxStatements = 512
+
+// statements keeps a handle's queries prepared: parsing one costs SQLite more
+// than running it. A query is prepared between transactions, after its first
+// use, since a handle of one connection cannot prepare while that is busy.
+type statements struct {
+	db *sql.DB
+
+	mu   sync.Mutex
+	made map[string]*sql.Stmt
+	seen map[string]bool
+	due  []string
+}
+
+func newStatements(db *sql.DB) *statements {
+	return &statements{db: db, made: map[string]*sql.Stmt{}, seen: map[string]bool{}}
+}
+
+// get returns the prepared query, or nil and remembers to prepare it.
+func (s *statements) get(query string) *sql.Stmt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stmt, ok := s.made[query]; ok {
+		return stmt
+	}
+	if !s.seen[query] && len(s.seen) < maxStatements {
+		s.seen[query] = true
+		s.due = append(s.due, query)
+	}
+	return nil
+}
+
+// prepare prepares what was used since; no transaction of this goroutine may be
+// open. A query that cannot be prepared stays unprepared: its use says why.
+func (s *statements) prepare(ctx context.Context) {
+	s.mu.Lock()
+	due := s.due
+	s.due = nil
+	s.mu.Unlock()
+	for _, query := range due {
+		stmt, err := s.db.PrepareContext(ctx, query)
+		if err != nil {
+			continue
+		}
+		s.mu.Lock()
+		s.made[query] = stmt
+		s.mu.Unlock()
+	}
+}
+
+// close closes what was prepared.
+func (s *statements) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, stmt := range s.made {
+		_ = stmt.Close()
+	}
+}
+
+// prepared is a transaction that uses prepared statements where there are some.
+type prepared struct {
+	tx    *sql.Tx
+	stmts *statements
+}
+
+// ExecContext is sql.Tx's.
+func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if stmt := p.stmts.get(query); stmt != nil {
+		return p.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+	}
+	return p.tx.ExecContext(ctx, query, args...)
+}
+
+// QueryContext is sql.Tx's.
+func (p prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if stmt := p.stmts.get(query); stmt != nil {
+		return p.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the caller closes the rows
+	}
+	return p.tx.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext is sql.Tx's.
+func (p prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if stmt := p.stmts.get(query); stmt != nil {
+		return p.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+	}
+	return p.tx.QueryRowContext(ctx, query, args...)
+}
