@@ -155,6 +155,14 @@ type Cut struct {
 	Approvals  []Approval
 }
 
+// SetOrder notes the state and kind of the newest order; empty is none.
+func (c *Cut) SetOrder(state, kind string) {
+	c.OrderState, c.OrderKind = order.State(state), order.Kind(kind)
+	if state == "" {
+		c.OrderState = order.None
+	}
+}
+
 // Standing reports whether the state is that of a cut that stands, so that its
 // device gets no lease.
 func (s State) Standing() bool { return s == Open || s == Settled || s == Lifting }

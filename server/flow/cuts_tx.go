@@ -11,9 +11,7 @@ import (
 
 // CutTx is the part of a transaction that keeps cases, cuts, items, steps,
 // orders, receipts and approvals.
-type CutTx interface{}
-
-type cutTx interface {
+type CutTx interface {
 	InsertCase(ctx context.Context, c cut.Case) error
 	// CaseByID is NotFound if there is none.
 	CaseByID(ctx context.Context, id string) (cut.Case, error)
@@ -22,7 +20,6 @@ type cutTx interface {
 	// CasesIn lists the ids of cases in a state asked for at or before a time.
 	CasesIn(ctx context.Context, state cut.CaseState, before time.Time) ([]string, error)
 
-	// InsertCut adds a cut; unit is what the brake counts of it, or empty.
 	InsertCut(ctx context.Context, c cut.Cut) error
 	// CutRow is a cut without its items, steps and approvals; NotFound if there is none.
 	CutRow(ctx context.Context, id string) (cut.Cut, error)
