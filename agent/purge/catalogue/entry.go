@@ -1,0 +1,167 @@
+package catalogue
+
+import (
+	"slices"
+	"strconv"
+
+	"gopkg.in/yaml.v3"
+)
+
+// product reads one file: what its credentials share, and each of them.
+func (r *reader) product(n *yaml.Node) *File {
+	file := &File{}
+	var (
+		shared Credential
+		list   *yaml.Node
+	)
+	r.fields(n, []string{"id", "product", "confidence", "credentials"}, map[string]func(*yaml.Node){
+		"id":          r.id(&file.ID),
+		"product":     r.text(&file.Title),
+		"confidence":  r.oneOf(&shared.Confidence, confidences),
+		"holders":     r.texts(&shared.Holders),
+		"credentials": func(v *yaml.Node) { list = v },
+	})
+	if list == nil {
+		return file
+	}
+	if list.Kind != yaml.SequenceNode || len(list.Content) == 0 {
+		r.bad(list, "want a list of credentials")
+		return file
+	}
+	shared.Product = file.ID
+	for _, item := range list.Content {
+		file.entries = append(file.entries, r.entry(item, shared))
+	}
+	return file
+}
+
+func (r *reader) entry(n *yaml.Node, shared Credential) entry {
+	e := entry{Credential: shared, line: n.Line, column: n.Column,
+		paths: map[string][]string{}, keyring: map[string][]map[string]string{}}
+	r.fields(n, []string{"id", "what", "danger", "action", "regain"}, map[string]func(*yaml.Node){
+		"id":          r.id(&e.ID),
+		"what":        r.text(&e.What),
+		"danger":      r.danger(&e.Danger),
+		"paths":       func(v *yaml.Node) { r.paths(v, e.paths) },
+		"keyring":     func(v *yaml.Node) { r.keyrings(v, e.keyring) },
+		"format":      r.oneOf((*string)(&e.Format), formats),
+		"secrets":     r.texts(&e.Secrets),
+		"action":      r.oneOf((*string)(&e.Action), actions),
+		"regain":      r.oneOf((*string)(&e.Regain), []string{"sign-in", "none"}),
+		"unreadable":  r.oneOf(&e.Unreadable, []string{"delete", "leave"}),
+		"only-if":     r.oneOf(&e.OnlyIf, tests),
+		"identify":    r.oneOf(&e.Identify, readers),
+		"identifiers": r.texts(&e.Identifiers),
+		"follow":      r.oneOf(&e.Follow, followers),
+		"follow-as":   r.id(&e.FollowAs),
+		"harmless":    r.flag(&e.Harmless),
+	})
+	r.fits(n, e)
+	return e
+}
+
+// Words for what is read out of a file. A test holds package identify to them.
+var (
+	tests     = []string{"private-key", "gcp-credential"}
+	followers = []string{"kubeconfig", "ssh-config", "git-config"}
+	readers   = []string{
+		"aws-credentials", "aws-config", "aws-sso", "aws-cli-cache", "aws-login", "gcp", "gcloud-store", "azure",
+		"kubeconfig", "docker", "terraform", "gh", "git-credentials", "netrc", "npmrc", "pypirc", "cargo", "pgpass", "pg-service",
+		"rclone", "ssh-key", "private-key",
+	}
+)
+
+// Readers, Tests and Followers are the words a catalogue may use.
+func Readers() []string { return slices.Clone(readers) }
+
+// Tests are the words of only-if.
+func Tests() []string { return slices.Clone(tests) }
+
+// Followers are the words of follow.
+func Followers() []string { return slices.Clone(followers) }
+
+// fits checks what depends on two keys.
+func (r *reader) fits(n *yaml.Node, e entry) {
+	editable := slices.Contains([]Format{INI, JSON, YAML, TOML, Netrc, Npmrc, HCL}, e.Format)
+	switch {
+	case e.Action == Edit && !editable:
+		r.bad(n, "action edit needs a format that can be edited")
+	case e.Action == Edit && len(e.Secrets) == 0:
+		r.bad(n, "action edit needs secrets: what is cut out")
+	case e.Action == Edit && e.Unreadable == "":
+		r.bad(n, "action edit needs unreadable: delete or leave")
+	case e.Action != Edit && len(e.Secrets) > 0:
+		r.bad(n, "secrets are for action edit only")
+	case e.Action == KeyringDelete && len(e.keyring) == 0:
+		r.bad(n, "action keyring-delete needs keyring: which items")
+	case e.Action != KeyringDelete && len(e.keyring) > 0:
+		r.bad(n, "keyring is for action keyring-delete only")
+	case e.Action == AgentClear && len(e.paths) == 0:
+		r.bad(n, "action agent-clear needs paths: the sockets")
+	case e.Action == Look && e.Follow == "":
+		r.bad(n, "action look needs follow: what is found")
+	case (e.Follow == "") != (e.FollowAs == ""):
+		r.bad(n, "follow and follow-as go together")
+	case (e.Identify == "") != (len(e.Identifiers) == 0) && e.Action != KeyringDelete && e.Action != AgentClear:
+		r.bad(n, "identify and identifiers go together")
+	}
+}
+
+func (r *reader) danger(into *int) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		v, err := strconv.Atoi(n.Value)
+		if n.Kind != yaml.ScalarNode || err != nil || v < 1 || v > 99 {
+			r.bad(n, "want a number from 1, the most dangerous, to 99")
+			return
+		}
+		*into = v
+	}
+}
+
+func (r *reader) flag(into *bool) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+			r.bad(n, "want true or false")
+			return
+		}
+		*into = n.Value == "true"
+	}
+}
+
+func (r *reader) paths(n *yaml.Node, into map[string][]string) {
+	r.perSystem(n, func(goos string, v *yaml.Node) {
+		var list []string
+		r.texts(&list)(v)
+		for i, p := range list {
+			if !pathPattern.MatchString(p) {
+				r.bad(v.Content[i], "want a path that begins with ~/, / or $NAME, not %q", p)
+			}
+		}
+		into[goos] = list
+	})
+}
+
+func (r *reader) keyrings(n *yaml.Node, into map[string][]map[string]string) {
+	r.perSystem(n, func(goos string, v *yaml.Node) {
+		if v.Kind != yaml.SequenceNode || len(v.Content) == 0 {
+			r.bad(v, "want a list of attributes")
+			return
+		}
+		for _, item := range v.Content {
+			if item.Kind != yaml.MappingNode || len(item.Content) == 0 {
+				r.bad(item, "want at least one attribute: an empty match would take everything")
+				continue
+			}
+			match := map[string]string{}
+			for i := 0; i+1 < len(item.Content); i += 2 {
+				var s string
+				r.text(&s)(item.Content[i+1])
+				if s == "*" {
+					r.bad(item.Content[i+1], "a match of anything")
+				}
+				match[item.Content[i].Value] = s
+			}
+			into[goos] = append(into[goos], match)
+		}
+	})
+}
