@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,17 +43,18 @@ type Connector interface {
 	Close()
 }
 
-// kind is how connectors of one kind are made.
+// kind is how connectors of one kind are made. inspect reads a file: its
+// product, the names of the secrets it needs, and what is wrong with it.
 type kind struct {
-	name     string
-	validate func(text string) fault.Problems
-	make     func(r *Registry, c Configured) (Connector, fault.Problems)
+	name    string
+	inspect func(text string) (product string, secrets []string, problems fault.Problems)
+	make    func(r *Registry, c Configured) (Connector, fault.Problems)
 }
 
 // kinds are all there are.
 func kinds() []kind {
 	return []kind{
-		{"http", declarative.Validate, func(r *Registry, c Configured) (Connector, fault.Problems) {
+		{"http", declarative.Inspect, func(r *Registry, c Configured) (Connector, fault.Problems) {
 			made, problems := declarative.New(c.Config, declarative.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing,
 			})
@@ -61,7 +63,7 @@ func kinds() []kind {
 			}
 			return made, nil
 		}},
-		{"oidc", oidc.Validate, func(r *Registry, c Configured) (Connector, fault.Problems) {
+		{"oidc", oidc.Inspect, func(r *Registry, c Configured) (Connector, fault.Problems) {
 			made, problems := oidc.New(c.Config, oidc.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing, Held: r.config.Held,
 			})
@@ -91,21 +93,14 @@ func kindOf(name string) (kind, error) {
 	return kind{}, fault.New(fault.Invalid, "there is no kind of connector %q (there are %v)", name, Kinds())
 }
 
-// Validate says what is wrong with a connector's file.
-func Validate(kindName, text string) (fault.Problems, error) {
-	k, err := kindOf(kindName)
-	if err != nil {
-		return nil, err
-	}
-	return k.validate(text), nil
-}
-
 // Configured is one connector as it is stored, its secrets opened.
 type Configured struct {
 	Name    string
 	Kind    string
 	Config  string
 	Secrets map[string]string
+	// Err says why the secrets cannot be had.
+	Err error
 }
 
 // Config is what NewRegistry needs.
@@ -125,6 +120,7 @@ type Config struct {
 // Confirm and Check.
 type Registry struct {
 	config Config
+	reload sync.Mutex
 	all    atomic.Pointer[map[string]entry]
 }
 
@@ -149,6 +145,8 @@ func NewRegistry(config Config) (*Registry, error) {
 // One whose file cannot be read stops alone: it plans nothing it could do.
 // Those that did not change keep their connections and their rate limits.
 func (r *Registry) Reload(ctx context.Context) error {
+	r.reload.Lock()
+	defer r.reload.Unlock()
 	list, err := r.config.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("load connectors: %w", err)
@@ -160,7 +158,9 @@ func (r *Registry) Reload(ctx context.Context) error {
 			continue
 		}
 		e := entry{configured: c}
-		if k, err := kindOf(c.Kind); err != nil {
+		if k, err := kindOf(c.Kind); c.Err != nil {
+			e.problems = fault.Problems{{Line: 1, Column: 1, Message: "its secrets cannot be opened"}}
+		} else if err != nil {
 			e.problems = fault.Problems{{Line: 1, Column: 1, Message: fault.Sentence(err)}}
 		} else {
 			e.connector, e.problems = k.make(r, c)
@@ -192,19 +192,43 @@ func same(a, b Configured) bool {
 	return true
 }
 
-// Make tries a configuration without keeping it.
-func (r *Registry) Make(c Configured) (product string, problems fault.Problems, err error) {
-	k, err := kindOf(c.Kind)
+// Check says what is wrong with a connector's file, and which product it is
+// for. secrets are the names of those handed in with it; nil leaves them out of
+// the question. It asks nobody.
+func (r *Registry) Check(kindName, text string, secrets []string) (product string, problems fault.Problems) {
+	k, err := kindOf(kindName)
 	if err != nil {
-		return "", nil, err
+		return "", fault.Problems{{Line: 1, Column: 1, Message: fault.Sentence(err)}}
 	}
-	made, problems := k.make(r, c)
-	if len(problems) > 0 {
-		return "", problems, nil
+	product, needed, problems := k.inspect(text)
+	if len(problems) > 0 || secrets == nil {
+		return product, problems
 	}
-	defer made.Close()
-	return made.Product(), nil, nil
+	for _, name := range needed {
+		if !slices.Contains(secrets, name) {
+			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: fmt.Sprintf("secret %q is not given", name)})
+		}
+	}
+	for _, name := range secrets {
+		if !slices.Contains(needed, name) {
+			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: fmt.Sprintf("secret %q is given, but the file names none such", name)})
+		}
+	}
+	return product, problems
 }
+
+// Changed reloads after a change, before it returns: a cut that is opened next
+// must find the connector that was added last. It waits for the database only.
+func (r *Registry) Changed() {
+	ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
+	defer cancel()
+	if err := r.Reload(ctx); err != nil {
+		r.config.Log.ErrorContext(ctx, "connectors not reloaded", "err", err)
+	}
+}
+
+// reloadTimeout bounds one reading of the configured connectors.
+const reloadTimeout = 10 * time.Second
 
 // Names lists the configured connectors, also those of no use.
 func (r *Registry) Names() []string {
@@ -278,8 +302,8 @@ func (r *Registry) Parallel(name string) int {
 	return 1
 }
 
-// Check tests the named connector; nothing is changed.
-func (r *Registry) Check(ctx context.Context, name string) ([]config.Finding, error) {
+// Test tries everything of the named connector that changes nothing.
+func (r *Registry) Test(ctx context.Context, name string) ([]config.Finding, error) {
 	e, ok := (*r.all.Load())[name]
 	if !ok {
 		return nil, fault.New(fault.NotFound, "there is no connector %q", name)

@@ -38,10 +38,14 @@ type Config struct {
 	Outgoing outgoing.Config
 }
 
-// Validate says what is wrong with a file, without its secrets.
-func Validate(text string) fault.Problems {
-	_, problems := read(text)
-	return problems
+// Inspect reads a file: its product, the names of the secrets it needs, and
+// what is wrong with it.
+func Inspect(text string) (product string, secrets []string, problems fault.Problems) {
+	s, problems := read(text)
+	if s == nil || len(problems) > 0 {
+		return "", nil, problems
+	}
+	return s.product, s.secrets, nil
 }
 
 // New makes a connector of a file, or says what is wrong with it.

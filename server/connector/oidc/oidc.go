@@ -76,10 +76,19 @@ type client struct {
 	auth   string
 }
 
-// Validate says what is wrong with a file, without its secrets.
-func Validate(text string) fault.Problems {
-	_, problems := read(text)
-	return problems
+// Inspect reads a file: its product, the names of the secrets it needs, and
+// what is wrong with it.
+func Inspect(text string) (product string, secrets []string, problems fault.Problems) {
+	s, problems := read(text)
+	if len(problems) > 0 {
+		return "", nil, problems
+	}
+	for _, k := range []client{s.revoker, s.introspect} {
+		if k.secret != "" && !slices.Contains(secrets, k.secret) {
+			secrets = append(secrets, k.secret)
+		}
+	}
+	return s.name(), secrets, nil
 }
 
 // New makes a connector of a file, or says what is wrong with it.
@@ -152,11 +161,13 @@ func readClient(n document.Node) client {
 }
 
 // Product is the provider's name as people know it.
-func (c *Connector) Product() string {
-	if c.file.product == "" {
+func (c *Connector) Product() string { return c.file.name() }
+
+func (s settings) name() string {
+	if s.product == "" {
 		return "OAuth 2.0"
 	}
-	return c.file.product
+	return s.product
 }
 
 // Parallel is how many steps may be under way at once.
