@@ -34,10 +34,11 @@ const trialUnit = "trial"
 // Issue signs a device certificate. The request gives only the key, and proves
 // that the asker has it; its names are not looked at.
 func (a *Authority) Issue(in flow.IssueRequest) (flow.Issued, error) {
-	key, err := requestKey(in.CSR)
+	raw, err := a.RequestKey(in.CSR)
 	if err != nil {
 		return flow.Issued{}, err
 	}
+	key := ed25519.PublicKey(raw)
 	serial, err := nextSerial(in.After, in.Now)
 	if err != nil {
 		return flow.Issued{}, err
@@ -66,8 +67,8 @@ func (a *Authority) Issue(in flow.IssueRequest) (flow.Issued, error) {
 	}, nil
 }
 
-// requestKey is the Ed25519 key of a request that the key itself signed.
-func requestKey(der []byte) (ed25519.PublicKey, error) {
+// RequestKey is the Ed25519 key of a request that the key itself signed.
+func (a *Authority) RequestKey(der []byte) ([]byte, error) {
 	if len(der) == 0 || len(der) > maxRequest {
 		return nil, fault.New(fault.Invalid, "the certificate request has %d bytes", len(der))
 	}

@@ -16,6 +16,9 @@ func Serial(n *big.Int) string { return fmt.Sprintf("%032x", n) }
 
 // Authority is the trust domain's certificate authority and signed roster.
 type Authority interface {
+	// RequestKey is the raw Ed25519 key of a PKCS #10 request in DER that the key
+	// itself signed; anything else is Invalid.
+	RequestKey(csr []byte) ([]byte, error)
 	// Issue signs a device certificate for the checked request.
 	Issue(IssueRequest) (Issued, error)
 	// Roster is the newest signed roster's envelope; RosterVersion its number.

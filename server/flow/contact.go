@@ -2,7 +2,17 @@ package flow
 
 import (
 	"context"
+	"crypto/subtle"
+	"fmt"
+	"strconv"
 	"time"
+
+	cutoffv1 "cutoff/proto/cutoff/v1"
+	"cutoff/proto/signed"
+	"cutoff/server/device"
+	"cutoff/server/evidence"
+	"cutoff/server/fault"
+	"cutoff/server/lease"
 )
 
 // Welcome answers a hello.
@@ -14,11 +24,110 @@ type Welcome struct {
 	Roster []byte
 }
 
+// inventoryAge is after how long an inventory is asked for again.
+const inventoryAge = 24 * time.Hour
+
+// rollbackGap is how far above the stored one a reported number is no restored
+// backup any more, but a device that was given numbers by somebody else.
+const rollbackGap = 1 << 32
+
 // OnHello verifies the hello envelope by the device key and the connection's
 // channel binding, adopts its numbers and notes the contact.
 func (f *Flow) OnHello(ctx context.Context, peer Peer, hello, binding []byte) (Welcome, error) {
-	return Welcome{}, errUnbuilt
+	var answer Welcome
+	err := f.store.Update(ctx, func(tx Tx) error {
+		d, err := tx.Device(ctx, peer.DeviceID)
+		if err != nil {
+			return err
+		}
+		said, err := verifyHello(&d, hello, binding)
+		if err != nil {
+			return err
+		}
+		g, err := tx.Group(ctx, d.Group)
+		if err != nil {
+			return err
+		}
+		answer = Welcome{
+			ReportInterval: g.Report,
+			Inventory:      d.InventoryAt.IsZero() || f.now().Sub(d.InventoryAt) >= inventoryAge,
+		}
+		if said.GetRosterVersion() < f.authority.RosterVersion() {
+			answer.Roster = f.authority.Roster()
+		}
+		return f.heard(ctx, tx, &d, said)
+	})
+	if err != nil {
+		return Welcome{}, fmt.Errorf("hello of %s: %w", peer.DeviceID, err)
+	}
+	return answer, nil
+}
+
+// verifyHello opens the hello: signed by this device, for this connection.
+func verifyHello(d *device.Device, envelope, binding []byte) (*cutoffv1.Hello, error) {
+	keys, err := signed.NewKeys(d.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	hello := &cutoffv1.Hello{}
+	if _, err := signed.Open(envelope, signed.TypeHello, keys, hello); err != nil {
+		return nil, fault.Wrap(err, fault.Unauthenticated, "the hello is not signed by the device's key")
+	}
+	switch {
+	case hello.GetDeviceId() != d.ID:
+		return nil, fault.New(fault.Unauthenticated, "the hello is another device's")
+	case len(binding) == 0 || subtle.ConstantTimeCompare(hello.GetChannelBinding(), binding) != 1:
+		return nil, fault.New(fault.Unauthenticated, "the hello is for another connection")
+	case len(hello.GetAgentVersion()) > maxWord || !plain(hello.GetAgentVersion()):
+		return nil, fault.New(fault.Invalid, "the agent's version is not one")
+	}
+	return hello, nil
+}
+
+// heard adopts the hello's numbers, each on its own, and notes the contact.
+func (f *Flow) heard(ctx context.Context, tx Tx, d *device.Device, hello *cutoffv1.Hello) error {
+	order, orderAway := adopt(d.OrderNumber, hello.GetHighestOrder())
+	granted, leaseAway := adopt(d.LeaseNumber, hello.GetHighestLease())
+	if order != d.OrderNumber || granted != d.LeaseNumber {
+		err := f.record(ctx, tx, evidence.Event{Kind: "numbers.adopted", Actor: "server", DeviceID: d.ID, Fields: []evidence.Field{
+			number("order", d.OrderNumber), number("order_adopted", order),
+			number("lease", d.LeaseNumber), number("lease_adopted", granted),
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	if orderAway || leaseAway {
+		err := f.addFact(ctx, tx, d, lease.FactRollback,
+			number("order", hello.GetHighestOrder()), number("lease", hello.GetHighestLease()))
+		if err != nil {
+			return err
+		}
+	}
+	return tx.SetHello(ctx, d.ID, order, granted, hello.GetAgentVersion(), f.now())
+}
+
+// adopt is the number to go on from: the device's, if the server forgot some
+// (a backup was restored). One too far away is not taken.
+func adopt(stored, reported uint64) (number uint64, away bool) {
+	switch {
+	case reported <= stored:
+		return stored, false
+	case reported-stored >= rollbackGap:
+		return stored, true
+	default:
+		return reported, false
+	}
+}
+
+func number(name string, n uint64) evidence.Field {
+	return evidence.Field{Name: name, Value: strconv.FormatUint(n, 10)}
 }
 
 // OnClosed notes that the device's stream ended.
-func (f *Flow) OnClosed(ctx context.Context, peer Peer) {}
+func (f *Flow) OnClosed(ctx context.Context, peer Peer) {
+	err := f.store.Update(ctx, func(tx Tx) error { return tx.SetContact(ctx, peer.DeviceID, f.now()) })
+	if err != nil {
+		f.log.DebugContext(ctx, "note end of stream", "device_id", peer.DeviceID, "err", err)
+	}
+}

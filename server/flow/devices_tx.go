@@ -16,6 +16,8 @@ import (
 type DeviceTx interface {
 	InsertDevice(ctx context.Context, d device.Device) error
 	Device(ctx context.Context, id string) (device.Device, error)
+	// DeviceAndGroup reads a device and its group together.
+	DeviceAndGroup(ctx context.Context, id string) (device.Device, device.Group, error)
 	// DeviceByKey finds the enrolment of a device key.
 	DeviceByKey(ctx context.Context, publicKey []byte) (device.Device, error)
 	// DevicesByHostname are all enrolments under a hostname, retired ones too.
@@ -24,6 +26,8 @@ type DeviceTx interface {
 	DevicesByAnchor(ctx context.Context, anchor []byte) ([]device.Device, error)
 	// DevicesOfPerson are those assigned, retired ones left out.
 	DevicesOfPerson(ctx context.Context, personID string) ([]device.Device, error)
+	// AssignedDevices are the ids of all those, by person.
+	AssignedDevices(ctx context.Context) (map[string][]string, error)
 	// Devices are all of a group, or of all groups if it is empty.
 	Devices(ctx context.Context, group string) ([]device.Device, error)
 	// CountDevices counts the live ones (not retired, not purged) of a group,

@@ -87,6 +87,7 @@ type Flow struct {
 	devices    DevicePlanner
 	brake      BrakeLimits
 	watchers   *watchers
+	enrolments attempts
 
 	registry ConnectorRegistry
 	hasher   *operator.Hasher

@@ -88,6 +88,25 @@ func (t *Tx) DevicesOfPerson(ctx context.Context, personID string) ([]device.Dev
 	return t.devices(ctx, `WHERE d.person_id = $1 AND d.state <> 'retired' ORDER BY d.hostname, d.id`, personID)
 }
 
+// AssignedDevices are the ids of assigned devices that are not retired, by person.
+func (t *Tx) AssignedDevices(ctx context.Context) (map[string][]string, error) {
+	rows, err := t.tx.QueryContext(ctx, `SELECT person_id, id FROM devices
+		WHERE person_id IS NOT NULL AND state <> 'retired' ORDER BY person_id, hostname, id`)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	defer func() { _ = rows.Close() }()
+	all := map[string][]string{}
+	for rows.Next() {
+		var personID, id string
+		if err := rows.Scan(&personID, &id); err != nil {
+			return nil, wrap(err)
+		}
+		all[personID] = append(all[personID], id)
+	}
+	return all, wrap(rows.Err())
+}
+
 // Devices are all of a group, or of all groups.
 func (t *Tx) Devices(ctx context.Context, group string) ([]device.Device, error) {
 	if group == "" {
