@@ -15,7 +15,7 @@ const (
 	// rowsAtMost is the same where all were asked for.
 	rowsAtMost = 20_000
 	// openBelow: a column with at most so many rows shows them all unfolded.
-	openBelow = 60
+	openBelow = 12
 )
 
 // column is one side of a cut: what lies on the device, or in the clouds.

@@ -153,6 +153,9 @@ func factOf(f *cutoffv1.PostureFact) fact {
 		Value: visible(f.GetValue()), Known: f.GetKnown(), Reason: visible(f.GetReason()),
 	}
 	v.Name = strings.TrimSuffix(asSentence(v.Name), ".")
+	if v.Name == "Os" || strings.HasPrefix(v.Name, "Os ") {
+		v.Name = "OS" + v.Name[2:]
+	}
 	yes, no := isYes(f.GetValue()), isNo(f.GetValue())
 	switch {
 	case !v.Known:

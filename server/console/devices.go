@@ -46,7 +46,7 @@ func leaseOf(d *cutoffv1.Device, now time.Time) leaseView {
 	case !v.Until.Known():
 		v.Tone, v.Text = "dull", "none"
 	case left <= 0:
-		v.Tone, v.Text = "bad", "over since "+short(left)
+		v.Tone, v.Text = "bad", "ran out "+short(left)+" ago"
 	case left < 12*time.Hour:
 		v.Tone, v.Text = "wait", short(left)+" left"
 	default:
