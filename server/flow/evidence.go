@@ -9,6 +9,10 @@ import (
 	"cutoff/server/evidence"
 )
 
+// headChanged is the kind of the record that the log's end was moved by somebody
+// else than the server.
+const headChanged = "evidence.head-changed"
+
 // record appends event to the evidence log, in the transaction of what it
 // records: both are there, or neither.
 func (f *Flow) record(ctx context.Context, tx EvidenceTx, event evidence.Event) error {
@@ -20,7 +24,7 @@ func (f *Flow) record(ctx context.Context, tx EvidenceTx, event evidence.Event) 
 		// Whoever moved the head did it outside the server. The work goes on
 		// (a cut must not wait for this), and the log itself says so.
 		f.log.ErrorContext(ctx, "evidence head was changed outside the server", "seq", head.Seq)
-		if head, err = f.append(ctx, tx, head, evidence.Event{Kind: "evidence.head-changed", Actor: "server"}); err != nil {
+		if head, err = f.append(ctx, tx, head, evidence.Event{Kind: headChanged, Actor: "server"}); err != nil {
 			return err
 		}
 	}

@@ -15,8 +15,9 @@ type EvidenceTx interface {
 	// AppendEvidence adds the record after head and moves the head, sealed, to
 	// it. It is a Conflict if the log is not at head any more.
 	AppendEvidence(ctx context.Context, head evidence.Head, record evidence.Record, seal []byte) error
-	// Evidence reads records from a number on, in order, at most limit.
-	Evidence(ctx context.Context, from uint64, limit int) ([]evidence.Record, error)
+	// Evidence passes records from one number to another (included) to each, in
+	// order.
+	Evidence(ctx context.Context, from, to uint64, each func(evidence.Record) error) error
 	// EvidenceOfCut is the numbers of the cut's records, in order: those that
 	// name it, and those of its case that name no cut.
 	EvidenceOfCut(ctx context.Context, cutID, caseID string) ([]uint64, error)

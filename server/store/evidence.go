@@ -45,29 +45,33 @@ func (t *Tx) AppendEvidence(ctx context.Context, head evidence.Head, r evidence.
 	return changed(res, err, "evidence log")
 }
 
-// Evidence reads records from a number on.
-func (t *Tx) Evidence(ctx context.Context, from uint64, limit int) ([]evidence.Record, error) {
+// Evidence passes records from one number to another (included) to each, in
+// order, one at a time: a record can be large.
+func (t *Tx) Evidence(ctx context.Context, from, to uint64, each func(evidence.Record) error) error {
 	rows, err := t.tx.QueryContext(ctx, `SELECT seq, at, kind, device_id, cut_id, case_id, record, hash, chain
-		FROM evidence WHERE seq >= $1 ORDER BY seq LIMIT $2`, from, limit)
+		FROM evidence WHERE seq >= $1 AND seq <= $2 ORDER BY seq`, from, to)
 	if err != nil {
-		return nil, wrap(err)
+		return wrap(err)
 	}
 	defer func() { _ = rows.Close() }()
-	var all []evidence.Record
 	for rows.Next() {
 		var r evidence.Record
 		var at sql.NullInt64
 		var hash, chain []byte
 		if err := rows.Scan(&r.Seq, &at, &r.Kind, &r.DeviceID, &r.CutID, &r.CaseID, &r.Encoded, &hash, &chain); err != nil {
-			return nil, wrap(err)
+			// A value of the wrong type is somebody's doing, not the database's.
+			return fmt.Errorf("%w: record %d or one after it has a column of the wrong type", evidence.ErrBroken, from)
 		}
 		r.At = timeOf(at)
 		// A value of the wrong length cannot match: the zero hash says so.
 		r.Hash, _ = hashOf(hash)
 		r.Chain, _ = hashOf(chain)
-		all = append(all, r)
+		if err := each(r); err != nil {
+			return err
+		}
+		from = r.Seq + 1
 	}
-	return all, wrap(rows.Err())
+	return wrap(rows.Err())
 }
 
 // EvidenceOfCut lists the numbers of the cut's records.
