@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"cutoff/server/e2e/stack"
 	"cutoff/server/e2e/trial"
@@ -145,7 +146,9 @@ func (s *scene) startServer(ctx context.Context) (err error) {
 // connector is the declarative connector that ends a user's sessions at the
 // demo's provider. Its address is on this machine, so it is allow-listed.
 const connector = `use: oauth-admin
-base: %s
+settings:
+  base: %s
+  access_token_life: 5m
 allow: [127.0.0.1]
 `
 
@@ -155,7 +158,7 @@ func (s *scene) configure(ctx context.Context) error {
 		return err
 	}
 	file := filepath.Join(s.dir, "oauth.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, connector, s.oauth.Issuer), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, connector, strings.TrimSuffix(s.oauth.Issuer, "/")), 0o600); err != nil {
 		return err
 	}
 	if err := s.server.CLI(ctx, "token="+s.oauth.AdminToken+"\n", nil, "connector", "add", "company-sso", "--kind", "http", "--file", file, "--secrets-file", "-"); err != nil {
