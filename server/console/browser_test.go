@@ -83,7 +83,7 @@ func until(t *testing.T, ctx context.Context, what, expression string) {
 	limited, cancel := context.WithTimeout(ctx, 25*time.Second)
 	defer cancel()
 	_, err := chromedp.Run(limited, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(20*time.Second)))
-	for err != nil && strings.Contains(err.Error(), "navigated") { // the page before it went away
+	for err != nil && strings.Contains(err.Error(), "-32000") && limited.Err() == nil { // the page before it went away
 		_, err = chromedp.Run(limited, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(20*time.Second)))
 	}
 	if err != nil {

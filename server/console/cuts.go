@@ -33,8 +33,24 @@ func cutRowOf(k *cutoffv1.Cut, now time.Time) cutRow {
 	return cutRow{
 		ID: k.GetCutId(), Name: cutName(k), DeviceID: k.GetDeviceId(), Level: k.GetLevel(),
 		State: cutStateWord(k.GetState()), StateRaw: k.GetState(), Reason: visible(k.GetReason()),
-		Actor: visible(k.GetActor()), Cause: k.GetCause(),
+		Actor: visible(k.GetActor()), Cause: causeWords(k.GetCause()),
 		Opened: momentOf(k.GetOpenedAt(), now), Exposure: exposureOf(k, now),
+	}
+}
+
+// causeWords says what other than a person asked for a cut.
+func causeWords(cause string) string {
+	switch cause {
+	case "operator":
+		return ""
+	case "policy":
+		return "by policy"
+	case "expiry":
+		return "its lease ran out"
+	case "signal":
+		return "by a signal"
+	default:
+		return visible(cause)
 	}
 }
 

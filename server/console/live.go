@@ -118,7 +118,7 @@ func (c *Console) liveOf(role string, k *cutoffv1.Cut, limit int) liveView {
 	now := c.Now()
 	v := liveView{
 		cutRow: cutRowOf(k, now), CaseID: k.GetCaseId(), Address: "/cuts/" + url.PathEscape(k.GetCutId()),
-		Held: visible(k.GetHeldReason()), LiftReason: visible(k.GetLiftReason()), Limit: limit,
+		Held: heldSentence(k.GetHeldReason()), LiftReason: visible(k.GetLiftReason()), Limit: limit,
 		OnDevice: itemsColumn(k.GetItems(), now, limit), InClouds: stepsColumn(k.GetSteps(), now, limit),
 		Timeline: timelineOf(k, now), Seen: digestOf(k),
 	}
@@ -144,6 +144,13 @@ func (c *Console) liveOf(role string, k *cutoffv1.Cut, limit int) liveView {
 	v.CanLift = (state == "open" || state == "settled") && c.May(role, "LiftCut")
 	v.CanExport = c.May(role, "ExportEvidence")
 	return v
+}
+
+func heldSentence(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return asSentence(visible(reason))
 }
 
 // waitingFor says why the device's column is empty.
