@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -58,7 +59,7 @@ type Journal struct {
 
 // Open opens the journal at path or makes one, readable by its owner only.
 func Open(path string) (*Journal, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
 	if errors.Is(err, bbolt.ErrTimeout) {
 		return nil, ErrInUse
 	}
@@ -151,4 +152,19 @@ func putJSON(b *bbolt.Bucket, key []byte, value any) error {
 		return fmt.Errorf("encode journal entry: %w", err)
 	}
 	return b.Put(key, raw)
+}
+
+// Running reports whether an agent has the journal at path open.
+func Running(path string) (bool, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 100 * time.Millisecond, ReadOnly: true})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at journal: %w", err)
+	}
+	return false, db.Close()
 }

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -105,3 +106,24 @@ func checkReserved(cutID, recipient string) error {
 const maxLease = 10 * 365 * 24 * time.Hour
 
 func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
+
+// NewLease verifies raw as Lease does, and as the answer to nonce: higher than
+// any accepted and for this nonce only. An error is a *Refused.
+func NewLease(raw, nonce []byte, s State) (*cutoffv1.Lease, error) {
+	m, err := Lease(raw, s)
+	if err != nil {
+		return nil, err
+	}
+	refused := func(reason Reason, cause string) error {
+		r := refuse(reason, cause)
+		r.Number = m.GetNumber()
+		return r
+	}
+	if m.GetNumber() <= s.HighestLease {
+		return nil, refused(Replayed, "its number has been used")
+	}
+	if len(nonce) != challengeSize || !bytes.Equal(nonce, m.GetNonce()) {
+		return nil, refused(Stale, "it does not answer the last request")
+	}
+	return m, nil
+}

@@ -1,0 +1,21 @@
+package posture
+
+import "golang.org/x/sys/unix"
+
+// diskEncrypted asks about the block device under the root file system.
+func diskEncrypted() (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Stat("/", &st); err != nil {
+		return false, err
+	}
+	return encrypted("/sys/dev/block", "/proc/self/mountinfo", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), deviceOf)
+}
+
+// deviceOf answers the number of a block device's node.
+func deviceOf(node string) (major, minor uint32, err error) {
+	var st unix.Stat_t
+	if err := unix.Stat(node, &st); err != nil {
+		return 0, 0, err
+	}
+	return unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)), nil
+}
