@@ -28,7 +28,7 @@ type AdminTrust interface {
 	Credentials(ctx context.Context, deviceName, personName string) ([]device.Credential, error)
 
 	EvidenceKey() string
-	ExportEvidence(ctx context.Context, cutID string) ([]byte, error)
+	ExportEvidence(ctx context.Context, actor flow.Actor, cutID string) ([]byte, error)
 	CheckEvidence(ctx context.Context) (n int64, problem string, err error)
 
 	CreateUser(ctx context.Context, actor flow.Actor, name, password, role string) (operator.Account, error)
@@ -186,7 +186,11 @@ func (s *adminService) GetEvidenceKey(
 func (s *adminService) ExportEvidence(
 	ctx context.Context, req *cutoffv1.ExportEvidenceRequest,
 ) (*cutoffv1.ExportEvidenceResponse, error) {
-	export, err := s.flow.ExportEvidence(ctx, req.GetCutId())
+	actor, err := actorOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	export, err := s.flow.ExportEvidence(ctx, actor, req.GetCutId())
 	if err != nil {
 		return nil, err
 	}
