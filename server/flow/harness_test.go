@@ -10,16 +10,19 @@ import (
 	"testing"
 	"time"
 
+	"cutoff/server/ca"
 	"cutoff/server/flow"
 	"cutoff/server/store"
 )
 
-// harness is a flow on the real store, with test keys, a hub that counts wakes
+// harness is a flow on the real store, with the real CA, a hub that counts wakes
 // and a clock the test sets.
 type harness struct {
 	*flow.Flow
-	t     *testing.T
-	store store.Flow
+	t         *testing.T
+	store     store.Flow
+	authority *ca.Authority
+	vault     *ca.Vault
 
 	mu    sync.Mutex
 	now   time.Time
@@ -41,14 +44,23 @@ func newHarness(t *testing.T) *harness {
 		t: t, store: store.Flow{Store: db}, wakes: map[string]int{},
 		now: time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC),
 	}
+	keys := t.TempDir()
+	if h.authority, err = ca.Open(keys, h.now); err != nil {
+		t.Fatal(err)
+	}
+	if h.vault, err = ca.OpenVault(keys); err != nil {
+		t.Fatal(err)
+	}
 	h.Flow = flow.New(h.store, flow.Config{
-		Signers: flow.Signers{Order: newKey(t), Lease: newKey(t), Evidence: newKey(t)},
+		Signers: h.authority.Signers(),
 		Hub:     h,
 		Now:     h.Now,
 		Log:     slog.New(slog.DiscardHandler),
 
+		Authority:   h.authority,
+		Vault:       h.vault,
 		DataKey:     newDataKey(t),
-		TrustDomain: "test.example",
+		TrustDomain: h.authority.TrustDomain(),
 	})
 	return h
 }
