@@ -14,6 +14,9 @@ import (
 // maxAdmin bounds an admin request: a policy or connector file, with room.
 const maxAdmin = 4 << 20
 
+// maxAnswer bounds an answer: the largest evidence export, with room.
+const maxAnswer = 520 << 20
+
 // AdminConfig is what the admin servers are made of. All fields are required.
 type AdminConfig struct {
 	Flow       Admin
@@ -40,7 +43,7 @@ func newAdminServer(config AdminConfig, who identify, more ...grpc.ServerOption)
 	desk := &desk{who: who, access: access(), log: config.Log}
 	server := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxAdmin),
-		grpc.MaxSendMsgSize(maxMessage * 8),
+		grpc.MaxSendMsgSize(maxAnswer),
 		grpc.MaxConcurrentStreams(256),
 		grpc.MaxHeaderListSize(16 << 10),
 		grpc.ConnectionTimeout(handshakeTime),

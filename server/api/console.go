@@ -49,7 +49,7 @@ func NewHandler(ctx context.Context, admin *grpc.Server, console http.Handler) (
 	conn, err := grpc.NewClient("passthrough:///admin",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage*8)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("reach the admin service: %w", err)

@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"context"
+	"strings"
+
+	cutoffv1 "cutoff/proto/cutoff/v1"
+	"cutoff/server/connector"
+	"cutoff/server/cut"
+	"cutoff/server/flow"
+)
+
+// tester is the registry as the admin service wants it.
+type tester struct{ registry *connector.Registry }
+
+// Test is api.Connectors.
+func (t tester) Test(ctx context.Context, name string) ([]*cutoffv1.ConnectorCheck, error) {
+	findings, err := t.registry.Test(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	checks := make([]*cutoffv1.ConnectorCheck, 0, len(findings))
+	for _, f := range findings {
+		checks = append(checks, &cutoffv1.ConnectorCheck{Name: f.Name, Ok: f.OK, Detail: f.Detail})
+	}
+	return checks, nil
+}
+
+// keyPrefix marks an API key; anything else is a session's token.
+const keyPrefix = "cutoff_key_"
+
+// bearer recognises API keys and console sessions.
+type bearer struct{ flow *flow.Flow }
+
+// Bearer is api.Bearer.
+func (b bearer) Bearer(ctx context.Context, secret string) (flow.Actor, error) {
+	if strings.HasPrefix(secret, keyPrefix) {
+		return b.flow.APIKey(ctx, secret)
+	}
+	return b.flow.Session(ctx, secret)
+}
+
+// orders is flow as the hub wants it.
+type orders struct{ *flow.Flow }
+
+// OrdersDue is api.Orders: the devices whose cut has an order not answered yet.
+func (o orders) OrdersDue(ctx context.Context) ([]string, error) {
+	var due []string
+	for _, state := range []cut.State{cut.Open, cut.Settled, cut.Lifting} {
+		cuts, err := o.Cuts(ctx, flow.CutFilter{State: state})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range cuts {
+			if c.DeviceID != "" && c.ReceiptDue() {
+				due = append(due, c.DeviceID)
+			}
+		}
+	}
+	return due, nil
+}
