@@ -123,14 +123,15 @@ func (a *Attempts) prepare(now time.Time) {
 	prune(a.accounts, accountBurst*accountRefill, now)
 	if len(a.known) > maxTracked {
 		for p, last := range a.known {
-			if now.Sub(last) > knownFor || len(a.known) > maxTracked {
+			if now.Sub(last) > knownFor || len(a.known) > maxTracked*3/4 {
 				delete(a.known, p)
 			}
 		}
 	}
 }
 
-// prune drops buckets that time has filled again; if all are in use, any.
+// prune makes room when there are too many buckets: those that time has filled
+// again go first, then any, down to three quarters, so that it is rarely needed.
 func prune[K comparable](all map[K]*budget, full time.Duration, now time.Time) {
 	if len(all) <= maxTracked {
 		return
@@ -141,9 +142,16 @@ func prune[K comparable](all map[K]*budget, full time.Duration, now time.Time) {
 		}
 	}
 	for k := range all {
-		if len(all) <= maxTracked {
+		if len(all) <= maxTracked*3/4 {
 			return
 		}
 		delete(all, k)
 	}
+}
+
+// Tracked is how many buckets are kept, for a metric.
+func (a *Attempts) Tracked() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.sources) + len(a.pairs) + len(a.accounts)
 }
