@@ -150,6 +150,9 @@ type previewDevice struct {
 }
 
 func (c *Console) previewDevice(w http.ResponseWriter, r request) error {
+	if err := c.need(r, "PreviewCut"); err != nil {
+		return err
+	}
 	if r.Header.Get("HX-Request") != "" {
 		view := c.preview(r, &cutoffv1.PreviewCutRequest{Device: r.PathValue("id")})
 		view.Device = true
@@ -168,6 +171,9 @@ func (c *Console) previewDevice(w http.ResponseWriter, r request) error {
 }
 
 func (c *Console) previewPerson(w http.ResponseWriter, r request) error {
+	if err := c.need(r, "PreviewCut"); err != nil {
+		return err
+	}
 	if r.Header.Get("HX-Request") != "" {
 		c.part(w, http.StatusOK, "person", "preview", c.preview(r, &cutoffv1.PreviewCutRequest{Person: r.PathValue("id")}))
 		return nil
@@ -190,9 +196,6 @@ func (c *Console) preview(r request, ask *cutoffv1.PreviewCutRequest) *previewVi
 		return &previewView{Problem: "Choose seal or purge first."}
 	}
 	ask.Level = level
-	if err := c.need(r, "PreviewCut"); err != nil {
-		return &previewView{Level: level, Problem: sentence(err)}
-	}
 	answer, err := c.Admin.PreviewCut(r.ctx, ask)
 	if err != nil {
 		c.note(r.Request, err)

@@ -30,10 +30,14 @@ type cutRow struct {
 }
 
 func cutRowOf(k *cutoffv1.Cut, now time.Time) cutRow {
+	cause := causeWords(k.GetCause())
+	if k.GetActor() == k.GetCause() {
+		cause = ""
+	}
 	return cutRow{
 		ID: k.GetCutId(), Name: cutName(k), DeviceID: k.GetDeviceId(), Level: k.GetLevel(),
 		State: cutStateWord(k.GetState()), StateRaw: k.GetState(), Reason: visible(k.GetReason()),
-		Actor: visible(k.GetActor()), Cause: causeWords(k.GetCause()),
+		Actor: visible(k.GetActor()), Cause: cause,
 		Opened: momentOf(k.GetOpenedAt(), now), Exposure: exposureOf(k, now),
 	}
 }

@@ -3,6 +3,8 @@ package console_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
@@ -91,7 +93,11 @@ func (b *backend) change(id string, fn func(*cutoffv1.Cut)) {
 	}
 }
 
-func (b *backend) watched(id string) int { b.mu.Lock(); defer b.mu.Unlock(); return len(b.watchers[id]) }
+func (b *backend) watched(id string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.watchers[id])
+}
 
 func (b *backend) Watch(id string) (<-chan struct{}, func()) {
 	b.mu.Lock()
@@ -364,6 +370,7 @@ func newSite(t *testing.T) *site {
 	}
 	server := httptest.NewUnstartedServer(c)
 	server.EnableHTTP2 = true
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // browsers that hang up
 	server.StartTLS()
 	t.Cleanup(func() { c.Close(); server.Close() })
 	return &site{backend: b, Server: server, t: t, console: c}

@@ -63,6 +63,7 @@ func (c *Console) people(w http.ResponseWriter, r request) error {
 // personPage is one person: accounts, devices and the form to cut them all.
 type personPage struct {
 	personRow
+	Rows []deviceRow
 	Form cutForm
 }
 
@@ -86,6 +87,16 @@ func (c *Console) loadPerson(r request) (personPage, error) {
 	p := personPage{personRow: personOf(answer.GetPerson()), Form: personForm(answer.GetPerson())}
 	p.Form.Can = c.May(r.actor.Role, "OpenCut")
 	p.Form.CanPreview = c.May(r.actor.Role, "PreviewCut")
+	for _, id := range p.Devices {
+		// A person is worth showing without the state of a device.
+		row := deviceRow{ID: id, Name: id}
+		if answer, err := c.Admin.GetDevice(r.ctx, &cutoffv1.GetDeviceRequest{Device: id}); err == nil {
+			row = rowOf(answer.GetDevice(), c.Now())
+		} else {
+			c.note(r.Request, err)
+		}
+		p.Rows = append(p.Rows, row)
+	}
 	return p, nil
 }
 

@@ -262,9 +262,9 @@ func timelineOf(k *cutoffv1.Cut, now time.Time) []mark {
 func precise(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Second:
-		return d.Round(time.Millisecond).String()
+		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < time.Minute:
-		return d.Round(10 * time.Millisecond).String()
+		return fmt.Sprintf("%.1f s", d.Seconds())
 	default:
 		return short(d)
 	}

@@ -35,7 +35,7 @@ func sampleItems(outcome string, n int) []*cutoffv1.CutItem {
 		}
 		item := &cutoffv1.CutItem{
 			Id: fmt.Sprintf("item_%d", i), Product: p.name, User: []string{"ada", "deploy"}[i%7/6], Path: path,
-			Action: "delete-file", Outcome: outcome, ResidualUntil: "none", Identifiers: ident(p.kind, fmt.Sprintf(p.value, i)), Regain: "none",
+			Action: []string{"edit", "delete", "delete", "edit", "edit"}[i%len(products)], Outcome: outcome, ResidualUntil: "none", Identifiers: ident(p.kind, fmt.Sprintf(p.value, i)), Regain: "none",
 		}
 		if outcome != "" {
 			item.Sealed = true
@@ -143,7 +143,7 @@ func fill(b *backend) {
 			CutId: "cut_settled", CaseId: "case_settled", DeviceId: "dev_hostile0", Hostname: hostile, Level: "purge", State: "settled", Cause: "operator", Actor: "admin-ada",
 			Reason: "trial of " + hostile, Exposure: "none", OpenedAt: at(now, 30*time.Hour), OrderState: "done", OrderDeliveredAt: at(now, 30*time.Hour-40*time.Millisecond),
 			FirstRemovedMs: 17, ReceiptAt: at(now, 30*time.Hour-400*time.Millisecond), SettledAt: at(now, 30*time.Hour-3*time.Second),
-			Items: []*cutoffv1.CutItem{{Id: "i", Product: hostile, User: hostile, Path: "/home/x/" + hostile + "\x00\xff\n", Action: "delete-file", Outcome: "verified", Detail: hostile, ResidualUntil: "none", Identifiers: ident(hostile, hostile)}},
+			Items: []*cutoffv1.CutItem{{Id: "i", Product: hostile, User: hostile, Path: "/home/x/" + hostile + "\x00\xff\n", Action: "delete", Outcome: "verified", Detail: hostile, ResidualUntil: "none", Identifiers: ident(hostile, hostile)}},
 			Steps: []*cutoffv1.CutStep{{Id: "s", Connector: hostile, Action: hostile, Target: hostile, Outcome: "verified", Proof: "L2", Detail: hostile, ResidualUntil: "none"}},
 		},
 		{CutId: "cut_case_a", CaseId: "case_two", DeviceId: "dev_4h6yp8sj", Hostname: "lap-linus", Level: "seal", State: "lifted", Cause: "operator", Actor: "admin-ada", Reason: "drill", Exposure: "none", OpenedAt: at(now, 90*time.Hour), LiftReason: "drill over"},

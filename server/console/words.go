@@ -103,8 +103,16 @@ func deviceStateWord(state string) word {
 func actionWords(action string, sealed bool) string {
 	var says string
 	switch action {
-	case "":
-		says = ""
+	case "delete":
+		says = "file removed"
+	case "delete-dir":
+		says = "folder removed"
+	case "edit":
+		says = "secret taken out, the rest of the file kept"
+	case "keyring-delete":
+		says = "removed from the keyring"
+	case "agent-clear":
+		says = "cleared from the agent’s memory"
 	case "left":
 		says = "left where it was"
 	default:
