@@ -102,7 +102,9 @@ func (f *Flow) AddConnector(ctx context.Context, actor Actor, in NewConnector) (
 	if f.registry == nil {
 		return Connector{}, nil, fault.New(fault.Unavailable, "this server runs no connectors")
 	}
-	names := slices.Sorted(maps.Keys(in.Secrets))
+	// Not nil, even if empty: then the file may not need any.
+	names := slices.AppendSeq([]string{}, maps.Keys(in.Secrets))
+	slices.Sort(names)
 	product, problems := f.registry.Check(in.Kind, in.Config, names)
 	if len(problems) > 0 {
 		return Connector{}, problems, nil
