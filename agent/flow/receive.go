@@ -98,7 +98,7 @@ func (f *Flow) wantInventory(wanted bool, now lease.Reading) {
 	if !wanted {
 		return
 	}
-	s.due.inventory = now.Boot + time.Nanosecond
+	s.due.inventory = now.Boot
 	if s.scanned != 0 {
 		s.due.inventory = max(s.due.inventory, s.scanned+scanEvery)
 	}

@@ -78,7 +78,7 @@ func (f *Flow) trustAnew(now lease.Reading) {
 	if err := f.loadTrust(now); err != nil {
 		f.config.Log.Error("trust cannot be read", "err", err)
 	}
-	f.loop.due.ask = now.Boot + 1
+	f.loop.due.ask = now.Boot
 }
 
 // knowledge is what an order or a lease is judged by.
