@@ -102,9 +102,12 @@ func longest(k *cutoffv1.Cut, exposure string, now time.Time) (because string, m
 		add(productName(item.GetProduct())+" "+visible(item.GetPath()), item.GetResidualUntil())
 	}
 	if n == 0 && exposure == "unbounded" && owed(k) {
-		return "the order has not been answered by the device", 0
+		return "The device has not answered its order", 0
 	}
-	return because, max(n-1, 0)
+	if n == 0 {
+		return "", 0
+	}
+	return "Because of " + because, n - 1
 }
 
 // owed reports whether the device still has to answer its order.

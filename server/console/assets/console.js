@@ -45,6 +45,10 @@
   }
   setInterval(tick, 1000);
 
+  // On a narrow window the bar scrolls; show where we are.
+  var here = document.querySelector('.top [aria-current]');
+  if (here) { here.scrollIntoView({ block: 'nearest', inline: 'center' }); }
+
   // Folds keep their state when the stream sends their part again.
   var folds = {};
   document.body.addEventListener('htmx:sseBeforeMessage', function (event) {
