@@ -103,7 +103,12 @@ func (v *Vault) Shred(id string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(path+shreddedSuffix, nil); err != nil && !errors.Is(err, os.ErrExist) {
+	switch err := writeFile(path+shreddedSuffix, nil); {
+	case errors.Is(err, os.ErrExist):
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+	case err != nil:
 		return fmt.Errorf("write tombstone: %w", err)
 	}
 	if err := syncDir(v.dir); err != nil {

@@ -22,7 +22,8 @@ type DeviceTx interface {
 	DeviceByKey(ctx context.Context, publicKey []byte) (device.Device, error)
 	// DevicesByHostname are all enrolments under a hostname, retired ones too.
 	DevicesByHostname(ctx context.Context, hostname string) ([]device.Device, error)
-	// DevicesByAnchor are all enrolments of one machine.
+	// DevicesByAnchor are the enrolments of one machine that have a cut or are
+	// purged: those a new one must know of.
 	DevicesByAnchor(ctx context.Context, anchor []byte) ([]device.Device, error)
 	// DevicesOfPerson are those assigned, retired ones left out.
 	DevicesOfPerson(ctx context.Context, personID string) ([]device.Device, error)
@@ -92,4 +93,6 @@ type DeviceTx interface {
 	EscrowOfCut(ctx context.Context, cutID string) (escrow.Escrow, error)
 	// ShredEscrow writes the tombstone: no wrapped key any more.
 	ShredEscrow(ctx context.Context, id string, now time.Time) error
+	// ShreddedEscrows are the ids of all tombstones.
+	ShreddedEscrows(ctx context.Context) ([]string, error)
 }

@@ -19,17 +19,19 @@ import (
 // and a clock the test sets.
 type harness struct {
 	*flow.Flow
-	t         *testing.T
+	t         testing.TB
 	store     store.Flow
 	authority *ca.Authority
 	vault     *ca.Vault
+	// dir is the server's data directory, the database excepted.
+	dir string
 
 	mu    sync.Mutex
 	now   time.Time
 	wakes map[string]int
 }
 
-func newHarness(t *testing.T) *harness {
+func newHarness(t testing.TB) *harness {
 	t.Helper()
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "cutoff.db"))
 	if err != nil {
@@ -44,11 +46,11 @@ func newHarness(t *testing.T) *harness {
 		t: t, store: store.Flow{Store: db}, wakes: map[string]int{},
 		now: time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC),
 	}
-	keys := t.TempDir()
-	if h.authority, err = ca.Open(keys, h.now); err != nil {
+	h.dir = t.TempDir()
+	if h.authority, err = ca.Open(h.dir, h.now); err != nil {
 		t.Fatal(err)
 	}
-	if h.vault, err = ca.OpenVault(keys); err != nil {
+	if h.vault, err = ca.OpenVault(h.dir); err != nil {
 		t.Fatal(err)
 	}
 	h.Flow = flow.New(h.store, flow.Config{
@@ -65,7 +67,7 @@ func newHarness(t *testing.T) *harness {
 	return h
 }
 
-func newDataKey(t *testing.T) *flow.LocalKey {
+func newDataKey(t testing.TB) *flow.LocalKey {
 	t.Helper()
 	raw := make([]byte, flow.DataKeySize)
 	_, _ = rand.Read(raw)
@@ -76,7 +78,7 @@ func newDataKey(t *testing.T) *flow.LocalKey {
 	return key
 }
 
-func newKey(t *testing.T) ed25519.PrivateKey {
+func newKey(t testing.TB) ed25519.PrivateKey {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 
 // Limits of an inventory.
 const (
-	maxInventory   = 20_000
-	maxIdentifiers = 64
-	maxField       = 4096
+	maxInventory = 20_000
+	maxNames     = 64
+	maxField     = 4096
 )
 
 // OnInventory replaces what is known of the credentials on a device. What the
@@ -60,8 +60,8 @@ func credential(deviceID string, item *cutoffv1.Item) (device.Credential, error)
 		Path: item.GetPath(), Regain: item.GetRegain(), Identifiers: []device.Identifier{},
 	}
 	fields := []string{item.GetId(), c.Product, c.User, c.Path, c.Regain}
-	if len(item.GetIdentifiers()) > maxIdentifiers {
-		return c, fault.New(fault.Invalid, "an item has %d identifiers, at most %d", len(item.GetIdentifiers()), maxIdentifiers)
+	if len(item.GetIdentifiers()) > maxNames {
+		return c, fault.New(fault.Invalid, "an item has %d identifiers, at most %d", len(item.GetIdentifiers()), maxNames)
 	}
 	for _, i := range item.GetIdentifiers() {
 		c.Identifiers = append(c.Identifiers, device.Identifier{Kind: i.GetKind(), Value: i.GetValue()})

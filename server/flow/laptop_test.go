@@ -29,7 +29,7 @@ type laptop struct {
 	flow.EnrollResult
 }
 
-func newLaptop(t *testing.T, hostname string) *laptop {
+func newLaptop(t testing.TB, hostname string) *laptop {
 	t.Helper()
 	sum := sha256.Sum256([]byte("machine-id of " + hostname))
 	return &laptop{key: newKey(t), anchor: sum[:]}
@@ -37,7 +37,7 @@ func newLaptop(t *testing.T, hostname string) *laptop {
 
 func (l *laptop) public() []byte { return l.key.Public().(ed25519.PublicKey) }
 
-func (l *laptop) csr(t *testing.T) []byte {
+func (l *laptop) csr(t testing.TB) []byte {
 	t.Helper()
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, l.key)
 	if err != nil {
@@ -46,7 +46,7 @@ func (l *laptop) csr(t *testing.T) []byte {
 	return der
 }
 
-func (l *laptop) request(t *testing.T, secret []byte, hostname string) flow.EnrollInput {
+func (l *laptop) request(t testing.TB, secret []byte, hostname string) flow.EnrollInput {
 	t.Helper()
 	return flow.EnrollInput{
 		Secret: secret, CSR: l.csr(t), Hostname: hostname, OS: "linux", Arch: "amd64", AgentVersion: "1.0.0",
@@ -64,7 +64,7 @@ func (h *harness) token(group string, uses int, ttl time.Duration) []byte {
 	return secretOf(h.t, text)
 }
 
-func secretOf(t *testing.T, text string) []byte {
+func secretOf(t testing.TB, text string) []byte {
 	t.Helper()
 	parts := strings.Split(text, ".")
 	if len(parts) != 4 || parts[0] != "cutoff1" {
@@ -95,7 +95,7 @@ func (h *harness) enrolAs(l *laptop, hostname string) {
 }
 
 // serialOf is the serial of a chain's leaf, as flow keeps it.
-func serialOf(t *testing.T, chain [][]byte) string {
+func serialOf(t testing.TB, chain [][]byte) string {
 	t.Helper()
 	leaf, err := x509.ParseCertificate(chain[0])
 	if err != nil {
@@ -105,7 +105,7 @@ func serialOf(t *testing.T, chain [][]byte) string {
 }
 
 // peer is the device as its newest certificate shows it; flow need not agree.
-func (l *laptop) peer(t *testing.T) flow.Peer {
+func (l *laptop) peer(t testing.TB) flow.Peer {
 	t.Helper()
 	return flow.Peer{DeviceID: l.DeviceID, Serial: serialOf(t, l.Chain)}
 }
@@ -116,7 +116,7 @@ func (h *harness) authenticate(l *laptop, chain [][]byte) (flow.Peer, error) {
 	return h.Authenticate(h.t.Context(), l.DeviceID, serialOf(h.t, chain), l.public(), false)
 }
 
-func (l *laptop) hello(t *testing.T, order, lease uint64) []byte {
+func (l *laptop) hello(t testing.TB, order, lease uint64) []byte {
 	t.Helper()
 	return l.say(t, &cutoffv1.Hello{
 		DeviceId: l.DeviceID, HighestOrder: order, HighestLease: lease, RosterVersion: 1, AgentVersion: "1.0.1",
@@ -124,7 +124,7 @@ func (l *laptop) hello(t *testing.T, order, lease uint64) []byte {
 	})
 }
 
-func (l *laptop) say(t *testing.T, hello *cutoffv1.Hello) []byte {
+func (l *laptop) say(t testing.TB, hello *cutoffv1.Hello) []byte {
 	t.Helper()
 	envelope, err := signed.Seal(signed.TypeHello, hello, l.key)
 	if err != nil {
@@ -207,7 +207,7 @@ func (h *harness) recorded(deviceID string) []string {
 }
 
 // mustFail checks the kind and that the sentence holds a word.
-func mustFail(t *testing.T, err error, kind fault.Kind, word string) {
+func mustFail(t testing.TB, err error, kind fault.Kind, word string) {
 	t.Helper()
 	if !fault.Is(err, kind) || !strings.Contains(fault.Sentence(err), word) {
 		t.Fatalf("got %v (kind %d), want kind %d with %q", err, fault.Of(err), kind, word)

@@ -2,11 +2,13 @@ package flow_test
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/server/fault"
+	"cutoff/server/flow"
 )
 
 func TestALeaseCarriesTheGroupsDeadlinesAndTheReservation(t *testing.T) {
@@ -82,4 +84,26 @@ func TestARefusedLeaseStillCountsAsContact(t *testing.T) {
 	if !v.LastContact.Equal(h.Now()) || !v.LeaseUntil.IsZero() || v.LeaseNumber != 0 {
 		t.Fatalf("device %+v", v.Device)
 	}
+}
+
+// What an idle fleet costs: leases asked for by many at once share commits.
+func BenchmarkGrantLease(b *testing.B) {
+	h := newHarness(b)
+	const fleet = 200
+	laptops := make([]*laptop, fleet)
+	for i := range laptops {
+		laptops[i] = h.enrol("fleet")
+	}
+	nonce := make([]byte, 32)
+	var next atomic.Uint64
+	b.SetParallelism(64)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			l := laptops[next.Add(1)%fleet]
+			if _, refused, err := h.GrantLease(b.Context(), flow.Peer{DeviceID: l.DeviceID}, nonce); err != nil || refused != "" {
+				b.Error(err, refused)
+			}
+		}
+	})
 }

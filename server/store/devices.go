@@ -78,9 +78,10 @@ func (t *Tx) DevicesByHostname(ctx context.Context, hostname string) ([]device.D
 	return t.devices(ctx, `WHERE d.hostname = $1 ORDER BY d.enrolled_at, d.id`, hostname)
 }
 
-// DevicesByAnchor are all enrolments of one machine.
+// DevicesByAnchor are the enrolments of one machine that have a cut or are purged.
 func (t *Tx) DevicesByAnchor(ctx context.Context, anchor []byte) ([]device.Device, error) {
-	return t.devices(ctx, `WHERE d.anchor = $1 ORDER BY d.enrolled_at, d.id`, anchor)
+	return t.devices(ctx, `WHERE d.anchor = $1 AND (d.cut_id <> '' OR d.state = 'purged')
+		ORDER BY d.enrolled_at, d.id`, anchor)
 }
 
 // DevicesOfPerson are those assigned to a person and not retired.

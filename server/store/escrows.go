@@ -42,3 +42,21 @@ func (t *Tx) ShredEscrow(ctx context.Context, id string, now time.Time) error {
 		WHERE id = $2 AND shredded_at IS NULL`, micros(now), id)
 	return wrap(err)
 }
+
+// ShreddedEscrows are the ids of all tombstones.
+func (t *Tx) ShreddedEscrows(ctx context.Context) ([]string, error) {
+	rows, err := t.tx.QueryContext(ctx, `SELECT id FROM escrows WHERE shredded_at IS NOT NULL ORDER BY id`)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, wrap(err)
+		}
+		all = append(all, id)
+	}
+	return all, wrap(rows.Err())
+}
