@@ -152,7 +152,10 @@ type Cut struct {
 	OrderKind  order.Kind
 	Items      []Item
 	Steps      []revoke.Step
-	Approvals  []Approval
+	// Lives stands for Items and Steps where they were left out: until when
+	// anything of them may still work.
+	Lives     *revoke.Residual
+	Approvals []Approval
 }
 
 // SetOrder notes the state and kind of the newest order; empty is none.

@@ -24,6 +24,9 @@ func Exposure(c *Cut, now time.Time) revoke.Residual {
 		return revoke.Residual{Unbounded: true}
 	}
 	var most revoke.Residual
+	if c.Lives != nil {
+		most = *c.Lives
+	}
 	for i := range c.Items {
 		most = most.Later(lives(c.Items[i].Outcome, c.Items[i].Residual))
 	}

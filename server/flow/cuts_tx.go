@@ -38,9 +38,8 @@ type CutTx interface {
 
 	// CountUnit notes that unit was let through under budget at a time.
 	CountUnit(ctx context.Context, budget Budget, unit string, at time.Time) error
-	// UnitsSince lists the distinct units let through under budget since a
-	// time, at most limit.
-	UnitsSince(ctx context.Context, budget Budget, since time.Time, limit int) ([]string, error)
+	// UnitsSince lists the distinct units let through under budget since a time.
+	UnitsSince(ctx context.Context, budget Budget, since time.Time) ([]string, error)
 	// Remaining is how many units the large cases being opened under budget
 	// have still to come.
 	Remaining(ctx context.Context, budget Budget) (int, error)
@@ -57,6 +56,8 @@ type CutTx interface {
 	// where it is claimed, still by the same holder.
 	SetStep(ctx context.Context, from revoke.State, holder string, s revoke.Step) error
 	Steps(ctx context.Context, cutID string) ([]revoke.Step, error)
+	// Lives is until when anything of a cut's items and steps may still work.
+	Lives(ctx context.Context, cutID string) (revoke.Residual, error)
 	// DueSteps lists what has a step due at now that nobody has a live claim on.
 	DueSteps(ctx context.Context, now time.Time, limit int) ([]StepGroup, error)
 	// HeldSteps lists the steps a holder has claimed.

@@ -71,7 +71,7 @@ func (t *Tx) CountUnit(ctx context.Context, budget flow.Budget, unit string, at 
 }
 
 // UnitsSince lists the distinct units let through under a budget since a time.
-func (t *Tx) UnitsSince(ctx context.Context, budget flow.Budget, since time.Time, limit int) ([]string, error) {
+func (t *Tx) UnitsSince(ctx context.Context, budget flow.Budget, since time.Time) ([]string, error) {
 	query := `SELECT DISTINCT unit FROM brake_units WHERE machine = $1 AND person = $2 AND at > $3 `
 	args := []any{integer(budget.Machine), budget.Person, micros(since)}
 	if budget.Machine {
@@ -82,7 +82,7 @@ func (t *Tx) UnitsSince(ctx context.Context, budget flow.Budget, since time.Time
 			args = append(args, budget.Group)
 		}
 	}
-	rows, err := t.tx.QueryContext(ctx, query+`LIMIT `+limitText(limit), args...)
+	rows, err := t.tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, wrap(err)
 	}
@@ -91,10 +91,12 @@ func (t *Tx) UnitsSince(ctx context.Context, budget flow.Budget, since time.Time
 
 // Remaining is how many units large cases being opened have still to come.
 func (t *Tx) Remaining(ctx context.Context, budget flow.Budget) (int, error) {
-	query, args := `SELECT COALESCE(SUM(remaining), 0) FROM cases WHERE state = 'opening' AND machine = 1`, []any{}
-	if !budget.Machine {
-		query, args = `SELECT COALESCE(SUM(remaining), 0) FROM cases WHERE state = 'opening' AND machine = 0
-			AND person = $1`, []any{budget.Person}
+	query, args := `SELECT COALESCE(SUM(remaining), 0) FROM cases
+		WHERE (state = 'opening' OR (state = 'holding' AND needs = 0)) `, []any{}
+	if budget.Machine {
+		query += `AND machine = 1`
+	} else {
+		query, args = query+`AND machine = 0 AND person = $1`, []any{budget.Person}
 	}
 	var n int
 	err := t.tx.QueryRowContext(ctx, query, args...).Scan(&n)

@@ -96,8 +96,8 @@ func oneCut(row *sql.Row) (cut.Cut, bool, error) {
 
 // CutsOfCase lists the cuts of a case, and those that wait for it, by id.
 func (t *Tx) CutsOfCase(ctx context.Context, caseID, after string, limit int) ([]cut.Cut, error) {
-	return t.cuts(ctx, `WHERE (c.case_id = $1 OR c.pending_case = $2) AND c.id > $3 ORDER BY c.id LIMIT $4`,
-		caseID, caseID, after, limit)
+	return t.cuts(ctx, `WHERE (c.case_id = $1 OR c.pending_case = $2) AND c.id > $3 ORDER BY c.id LIMIT `+limitText(limit),
+		caseID, caseID, after)
 }
 
 // Cuts lists cuts, newest first.

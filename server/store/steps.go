@@ -146,3 +146,19 @@ func (t *Tx) DueSteps(ctx context.Context, now time.Time, limit int) ([]flow.Ste
 	}
 	return all, wrap(rows.Err())
 }
+
+// Lives is until when anything of a cut's items and steps may still work: what
+// is not verified and has no known end has none.
+func (t *Tx) Lives(ctx context.Context, cutID string) (revoke.Residual, error) {
+	var until sql.NullInt64
+	var unbounded int
+	err := t.tx.QueryRowContext(ctx, `SELECT MAX(until), COALESCE(MAX(unbounded), 0) FROM (
+		SELECT residual_until AS until, `+livesOn+` AS unbounded FROM items WHERE cut_id = $1
+		UNION ALL
+		SELECT residual_until AS until, `+livesOn+` AS unbounded FROM steps
+		WHERE cut_id = $2 AND state <> 'withdrawn' AND undo_of = '') AS targets`, cutID, cutID).Scan(&until, &unbounded)
+	return revoke.Residual{Until: timeOf(until), Unbounded: unbounded != 0}, wrap(err)
+}
+
+const livesOn = `CASE WHEN residual_unbounded = 1 OR (outcome <> 'verified' AND residual_until IS NULL)
+	THEN 1 ELSE 0 END`

@@ -1,0 +1,235 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	cutoffv1 "cutoff/proto/cutoff/v1"
+	"cutoff/proto/signed"
+	"cutoff/server/cut"
+	"cutoff/server/device"
+	"cutoff/server/evidence"
+	"cutoff/server/fault"
+	"cutoff/server/order"
+)
+
+// challengeSize is how long an agent's challenge is, in bytes.
+const challengeSize = 32
+
+// After a refusal the order is offered again: a hostile relay must not be able
+// to end a cut. The wait keeps the two from spinning.
+const (
+	againStale   = 5 * time.Second
+	againRefused = time.Minute
+)
+
+// PendingOrder is the envelope of the order the device has not answered yet,
+// signed for this challenge; nil if nothing is due. It is signed anew at each
+// contact until the receipt is stored. The number is durable before the
+// envelope leaves.
+func (f *Flow) PendingOrder(ctx context.Context, peer Peer, challenge []byte) ([]byte, error) {
+	if len(challenge) != challengeSize {
+		return nil, fault.New(fault.Invalid, "a challenge has %d bytes", challengeSize)
+	}
+	due := false
+	err := f.store.View(ctx, func(tx Tx) error {
+		o, found, err := tx.DueOrder(ctx, peer.DeviceID)
+		due = found && !f.now().Before(o.NotBefore)
+		return err
+	})
+	if err != nil || !due {
+		return nil, err
+	}
+	var envelope []byte
+	err = f.store.Update(ctx, func(tx Tx) error {
+		envelope = nil
+		o, found, err := tx.DueOrder(ctx, peer.DeviceID)
+		if err != nil || !found {
+			return err
+		}
+		d, err := tx.Device(ctx, peer.DeviceID)
+		if err != nil {
+			return err
+		}
+		envelope, err = f.signOrder(ctx, tx, &o, &d, challenge)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("order for %s: %w", peer.DeviceID, err)
+	}
+	return envelope, nil
+}
+
+func (f *Flow) signOrder(ctx context.Context, tx Tx, o *order.Order, d *device.Device, challenge []byte) ([]byte, error) {
+	number, err := order.NextNumber(o.Number, d.OrderNumber)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.RaiseOrderNumber(ctx, d.ID, number); err != nil {
+		return nil, err
+	}
+	o.Number, o.SentAt = number, f.now()
+	if err := tx.SetOrder(ctx, o.State, *o); err != nil {
+		return nil, err
+	}
+	envelope, err := o.Sign(f.signers.Order, challenge, number, f.now())
+	if err != nil {
+		return nil, fmt.Errorf("sign order %s: %w", o.ID, err)
+	}
+	return envelope, f.record(ctx, tx, evidence.Event{
+		Kind: "order.signed", Actor: "server", DeviceID: o.DeviceID, CutID: o.CutID, CaseID: o.CaseID,
+		Fields: []evidence.Field{{Name: "order", Value: o.ID}}, Signed: envelope,
+	})
+}
+
+// OnOrderReceived notes that the device verified and journalled an order.
+func (f *Flow) OnOrderReceived(ctx context.Context, peer Peer, orderID string) error {
+	err := f.act(ctx, func(tx Tx, e *effects) error {
+		o, err := f.orderOf(ctx, tx, peer, orderID)
+		if err != nil {
+			return err
+		}
+		to, err := order.Next(o.State, order.Deliver)
+		if err != nil || to == o.State {
+			return err
+		}
+		from := o.State
+		o.State, o.DeliveredAt, o.Detail, o.NotBefore = to, f.now(), "", time.Time{}
+		if err := tx.SetOrder(ctx, from, o); err != nil {
+			return err
+		}
+		e.cut(o.CutID)
+		return f.recordOrder(ctx, tx, "order.delivered", &o)
+	})
+	if err != nil {
+		return fmt.Errorf("order received by %s: %w", peer.DeviceID, err)
+	}
+	return nil
+}
+
+// orderOf is an order of this device; another's is as unknown as none.
+func (f *Flow) orderOf(ctx context.Context, tx Tx, peer Peer, orderID string) (order.Order, error) {
+	o, err := tx.OrderByID(ctx, orderID)
+	if err == nil && o.DeviceID != peer.DeviceID {
+		err = fault.New(fault.NotFound, "no such order")
+	}
+	return o, err
+}
+
+// OnRefusal keeps a device's signed word that it refused an order or a lease.
+// The order stays due.
+func (f *Flow) OnRefusal(ctx context.Context, peer Peer, envelope []byte) error {
+	refusal := &cutoffv1.Refusal{}
+	err := f.openByDevice(ctx, peer, envelope, signed.TypeRefusal, refusal)
+	var refused *refusedReceipt
+	if errors.As(err, &refused) {
+		return fault.Wrap(err, fault.Denied, "the refusal cannot be taken: %s", refused.reason)
+	}
+	if err != nil {
+		return fmt.Errorf("refusal of %s: %w", peer.DeviceID, err)
+	}
+	if refusal.GetDeviceId() != peer.DeviceID {
+		return fault.New(fault.Denied, "the refusal is another device's")
+	}
+	err = f.act(ctx, func(tx Tx, e *effects) error {
+		event := evidence.Event{
+			Kind: "device.refused", Actor: peer.DeviceID, DeviceID: peer.DeviceID, CutID: refusal.GetCutId(),
+			Fields: []evidence.Field{
+				{Name: "what", Value: refusal.GetWhat()}, {Name: "reason", Value: refusal.GetReason()},
+				{Name: "number", Value: strconv.FormatUint(refusal.GetNumber(), 10)},
+			}, Signed: envelope,
+		}
+		o, found, err := tx.DueOrder(ctx, peer.DeviceID)
+		if err != nil {
+			return err
+		}
+		// A word on an earlier signature says nothing about the newest one.
+		if refusal.GetWhat() == "order" && found && o.CutID == refusal.GetCutId() && o.Number == refusal.GetNumber() {
+			if err := f.refuseOrder(ctx, tx, &o, refusal.GetReason()); err != nil {
+				return err
+			}
+			e.cut(o.CutID)
+			event.CaseID = o.CaseID
+		} else {
+			event.CutID = ""
+			event.Fields = append(event.Fields, evidence.Field{Name: "cut", Value: refusal.GetCutId()})
+		}
+		return f.record(ctx, tx, event)
+	})
+	if err != nil {
+		return fmt.Errorf("refusal of %s: %w", peer.DeviceID, err)
+	}
+	return nil
+}
+
+func (f *Flow) refuseOrder(ctx context.Context, tx Tx, o *order.Order, reason string) error {
+	from := o.State
+	to, err := order.Next(from, order.Refuse)
+	if err != nil {
+		return err
+	}
+	wait := againRefused
+	if reason == "stale" {
+		wait = againStale
+	}
+	o.State, o.Detail, o.NotBefore = to, clip(reason, 64), f.now().Add(wait)
+	return tx.SetOrder(ctx, from, *o)
+}
+
+func clip(s string, most int) string {
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}
+
+// draft adds an order to a cut and tells the device's stream.
+func (f *Flow) draft(ctx context.Context, tx Tx, e *effects, c *cut.Cut, o order.Order) error {
+	o.ID, o.CutID, o.CaseID, o.DeviceID = newID("ord_"), c.ID, c.CaseID, c.DeviceID
+	o.State, o.CreatedAt = order.Drafted, f.now()
+	if err := tx.InsertOrder(ctx, o); err != nil {
+		return fmt.Errorf("draft order: %w", err)
+	}
+	c.OrderState, c.OrderKind = o.State, o.Kind
+	e.device(c.DeviceID)
+	return f.recordOrder(ctx, tx, "order.drafted", &o)
+}
+
+// supersede takes back the orders of a cut that still have to reach the device,
+// or that it still works on.
+func (f *Flow) supersede(ctx context.Context, tx Tx, c *cut.Cut) error {
+	if c.OrderState == order.None {
+		return nil
+	}
+	orders, err := tx.OrdersOfCut(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	for i := range orders {
+		o := &orders[i]
+		if !o.State.Due() && o.State != order.Partial {
+			continue
+		}
+		from := o.State
+		if o.State, err = order.Next(from, order.Supersede); err != nil {
+			return err
+		}
+		if err := tx.SetOrder(ctx, from, *o); err != nil {
+			return err
+		}
+		if err := f.recordOrder(ctx, tx, "order.superseded", o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Flow) recordOrder(ctx context.Context, tx Tx, kind string, o *order.Order) error {
+	return f.record(ctx, tx, evidence.Event{
+		Kind: kind, Actor: "server", DeviceID: o.DeviceID, CutID: o.CutID, CaseID: o.CaseID,
+		Fields: []evidence.Field{{Name: "order", Value: o.ID}, {Name: "kind", Value: string(o.Kind)}},
+	})
+}

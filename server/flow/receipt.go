@@ -1,0 +1,430 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	cutoffv1 "cutoff/proto/cutoff/v1"
+	"cutoff/proto/signed"
+	"cutoff/server/cut"
+	"cutoff/server/device"
+	"cutoff/server/evidence"
+	"cutoff/server/fault"
+	"cutoff/server/order"
+	"cutoff/server/revoke"
+)
+
+// refusedReceipt is why a receipt will never be taken.
+type refusedReceipt struct{ reason string }
+
+func (r *refusedReceipt) Error() string { return "receipt refused: " + r.reason }
+
+func refuse(format string, args ...any) error { return &refusedReceipt{fmt.Sprintf(format, args...)} }
+
+// OnReceipt keeps a device's signed answer. The acknowledgement says that it is
+// durable, or why it never will be; an error means that the device has to send
+// it again. The same receipt again changes nothing.
+func (f *Flow) OnReceipt(ctx context.Context, peer Peer, envelope []byte) (*cutoffv1.ReceiptAck, error) {
+	receipt := &cutoffv1.Receipt{}
+	err := f.openByDevice(ctx, peer, envelope, signed.TypeReceipt, receipt)
+	if err == nil {
+		err = checkReceipt(receipt, peer)
+	}
+	if err == nil {
+		err = f.act(ctx, func(tx Tx, e *effects) error { return f.receive(ctx, tx, e, receipt, envelope) })
+	}
+	ack := &cutoffv1.ReceiptAck{CutId: receipt.GetCutId(), OrderId: receipt.GetOrderId(), Part: receipt.GetPart()}
+	var refused *refusedReceipt
+	if errors.As(err, &refused) {
+		if len(refused.reason) > 0 && receipt.GetCutId() == "" {
+			// What was not opened still names what it is about, for the ack.
+			said := &cutoffv1.Receipt{}
+			if signed.Peek(envelope, signed.TypeReceipt, said) == nil {
+				ack.CutId, ack.OrderId, ack.Part = said.GetCutId(), said.GetOrderId(), said.GetPart()
+			}
+		}
+		ack.Refused = refused.reason
+		return ack, f.noteRefused(ctx, peer, ack)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("receipt of %s: %w", peer.DeviceID, err)
+	}
+	return ack, nil
+}
+
+func (f *Flow) noteRefused(ctx context.Context, peer Peer, ack *cutoffv1.ReceiptAck) error {
+	return f.store.Update(ctx, func(tx Tx) error {
+		return f.record(ctx, tx, evidence.Event{
+			Kind: "receipt.refused", Actor: "server", DeviceID: peer.DeviceID, Fields: []evidence.Field{
+				{Name: "reason", Value: ack.GetRefused()}, {Name: "cut", Value: clip(ack.GetCutId(), 128)},
+				{Name: "order", Value: clip(ack.GetOrderId(), 128)}, {Name: "part", Value: strconv.FormatUint(uint64(ack.GetPart()), 10)},
+			},
+		})
+	})
+}
+
+// openByDevice opens an envelope that the device's own key must have signed.
+func (f *Flow) openByDevice(ctx context.Context, peer Peer, envelope []byte, payloadType string, m proto.Message) error {
+	var d device.Device
+	err := f.store.View(ctx, func(tx Tx) (err error) {
+		d, err = tx.Device(ctx, peer.DeviceID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	key := ed25519.PublicKey(d.PublicKey)
+	_, err = signed.Open(envelope, payloadType, signed.Keys{signed.KeyID(key): key}, m)
+	switch {
+	case errors.Is(err, signed.ErrUntrusted):
+		return refuse("forged: not signed by this device")
+	case err != nil:
+		return refuse("malformed: %v", err)
+	}
+	return nil
+}
+
+// Bounds of a receipt. An agent of ours stays far below.
+const (
+	maxItems       = 20_000
+	maxWordBytes   = 256
+	maxPathBytes   = 8 << 10
+	maxIdentifiers = 64
+)
+
+func checkReceipt(r *cutoffv1.Receipt, peer Peer) error {
+	if r.GetDeviceId() != peer.DeviceID {
+		return refuse("foreign: it is of another device")
+	}
+	kind, known := order.KindOf(r.GetKind())
+	switch {
+	case !known:
+		return refuse("malformed: kind")
+	case r.GetCutId() == "" || len(r.GetCutId()) > 128 || len(r.GetOrderId()) > 128:
+		return refuse("malformed: ids")
+	case len(r.GetItems()) > maxItems:
+		return refuse("malformed: %d items, at most %d", len(r.GetItems()), maxItems)
+	case r.GetCause() == cutoffv1.Cause_CAUSE_ORDER && (r.GetOrderId() == "" || r.GetOrderNumber() == 0):
+		return refuse("malformed: an answer to no order")
+	case r.GetCause() == cutoffv1.Cause_CAUSE_EXPIRY && (r.GetOrderId() != "" || kind != order.Seal):
+		return refuse("malformed: an expiry only seals, without an order")
+	case r.GetCause() == cutoffv1.Cause_CAUSE_UNSPECIFIED:
+		return refuse("malformed: cause")
+	}
+	seen := make(map[string]bool, len(r.GetItems()))
+	for _, i := range r.GetItems() {
+		if err := checkItem(i); err != nil {
+			return err
+		}
+		if outcomeOf(i.GetOutcome()) == "" {
+			return refuse("malformed: item outcome")
+		}
+		if seen[i.GetId()] {
+			return refuse("malformed: two items with one id")
+		}
+		seen[i.GetId()] = true
+	}
+	return nil
+}
+
+func checkItem(i *cutoffv1.Item) error {
+	switch {
+	case i.GetId() == "" || len(i.GetId()) > maxWordBytes:
+		return refuse("malformed: item id")
+	case len(i.GetPath()) > maxPathBytes || len(i.GetIdentifiers()) > maxIdentifiers:
+		return refuse("malformed: item too long")
+	}
+	for _, s := range []string{i.GetProduct(), i.GetUser(), i.GetAction(), i.GetDetail(), i.GetRegain(), i.GetConfidence()} {
+		if len(s) > maxWordBytes {
+			return refuse("malformed: item word too long")
+		}
+	}
+	for _, n := range i.GetIdentifiers() {
+		if len(n.GetKind()) > maxWordBytes || len(n.GetValue()) > maxPathBytes {
+			return refuse("malformed: identifier too long")
+		}
+	}
+	if !i.GetResidualUntil().IsValid() && i.GetResidualUntil() != nil {
+		return refuse("malformed: item residual")
+	}
+	return nil
+}
+
+// receive takes a verified receipt in: all of it, or nothing.
+func (f *Flow) receive(ctx context.Context, tx Tx, e *effects, r *cutoffv1.Receipt, envelope []byte) error {
+	d, err := tx.Device(ctx, r.GetDeviceId())
+	if err != nil {
+		return err
+	}
+	c, o, err := f.subjectOf(ctx, tx, r, &d)
+	if err != nil {
+		return err
+	}
+	digest := signed.Digest(envelope)
+	known, err := tx.InsertReceipt(ctx, Receipt{
+		CutID: c.ID, OrderID: r.GetOrderId(), Part: r.GetPart(), Digest: digest[:], At: f.now(),
+	})
+	switch {
+	case err != nil:
+		return err
+	case known != nil && bytes.Equal(known, digest[:]):
+		return nil
+	case known != nil:
+		return refuse("replayed: another receipt is stored in its place")
+	}
+	e.cut(c.ID)
+	if err := f.putItems(ctx, tx, &c, r); err != nil {
+		return err
+	}
+	if err := f.record(ctx, tx, evidence.Event{
+		Kind: "receipt.stored", Actor: d.ID, DeviceID: d.ID, CutID: c.ID, CaseID: c.CaseID,
+		Fields: receiptFields(r), Signed: envelope,
+	}); err != nil {
+		return err
+	}
+	if err := f.answer(ctx, tx, &c, o, r); err != nil {
+		return err
+	}
+	if err := f.applyReceipt(ctx, tx, e, &c, &d, r); err != nil {
+		return err
+	}
+	return f.settle(ctx, tx, e, &c)
+}
+
+// subjectOf finds the cut, and the order, that a receipt is about. An agent's
+// own seal, or an answer to an order that a restored server does not know, may
+// name the device's reserved cut: then the cut is made now.
+func (f *Flow) subjectOf(ctx context.Context, tx Tx, r *cutoffv1.Receipt, d *device.Device) (cut.Cut, *order.Order, error) {
+	c, err := tx.CutRow(ctx, r.GetCutId())
+	if fault.Is(err, fault.NotFound) && r.GetCutId() == d.ReservedCut && r.GetKind() != cutoffv1.OrderKind_ORDER_KIND_LIFT {
+		c, err = f.selfMade(ctx, tx, r, d)
+		return c, nil, err
+	}
+	if fault.Is(err, fault.NotFound) || err == nil && c.DeviceID != d.ID {
+		return c, nil, refuse("foreign: no such cut of this device")
+	}
+	if err != nil || r.GetCause() == cutoffv1.Cause_CAUSE_EXPIRY {
+		return c, nil, err
+	}
+	o, err := tx.OrderByID(ctx, r.GetOrderId())
+	kind, _ := order.KindOf(r.GetKind())
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return c, nil, refuse("foreign: no such order")
+	case err != nil:
+		return c, nil, err
+	case o.DeviceID != d.ID || o.CutID != c.ID || o.Kind != kind:
+		return c, nil, refuse("foreign: the order is another one")
+	case !o.Sent() && d.OrderNumber < r.GetOrderNumber():
+		return c, nil, refuse("forged: the order was never handed out")
+	}
+	return c, &o, nil
+}
+
+// selfMade is the cut of a seal that no row asked for: the local items only,
+// cloud steps wait until a decision lets them through.
+func (f *Flow) selfMade(ctx context.Context, tx Tx, r *cutoffv1.Receipt, d *device.Device) (cut.Cut, error) {
+	k := cut.Case{
+		ID: newID("case_"), DeviceID: d.ID, Level: cut.Seal, Cause: cut.Expiry, Reason: "the device sealed itself",
+		Actor: "agent", Person: "agent", Machine: true, State: cut.CaseOpen, AskedAt: f.now(),
+	}
+	if r.GetKind() == cutoffv1.OrderKind_ORDER_KIND_PURGE {
+		k.Level, k.Reason = cut.Purge, "the device answered an order this server has no row of"
+	} else if r.GetCause() == cutoffv1.Cause_CAUSE_ORDER {
+		k.Reason = "the device answered an order this server has no row of"
+	}
+	if err := f.insertCase(ctx, tx, &k, 1); err != nil {
+		return cut.Cut{}, err
+	}
+	c := cut.Cut{
+		ID: d.ReservedCut, CaseID: k.ID, DeviceID: d.ID, PersonID: d.PersonID, Level: k.Level, State: cut.Open,
+		Cause: cut.Expiry, Reason: k.Reason, Actor: k.Actor, Escrow: d.Escrow, OpenedAt: f.now(), OrderState: order.None,
+		HeldReason: "cloud steps wait until the cut is asked for",
+	}
+	if standing, found, err := tx.CutOfDevice(ctx, d.ID); err != nil {
+		return c, err
+	} else if found && standing.State != cut.Lifting {
+		return c, refuse("foreign: another cut of this device stands")
+	}
+	if err := tx.InsertCut(ctx, c); err != nil {
+		return c, err
+	}
+	if err := tx.SetStandingCut(ctx, d.ID, c.ID); err != nil {
+		return c, err
+	}
+	d.CutID = c.ID
+	return c, f.recordCut(ctx, tx, "cut.opened", "agent", &c, evidence.Field{Name: "reason", Value: c.Reason})
+}
+
+// answer moves the order a receipt answers.
+func (f *Flow) answer(ctx context.Context, tx Tx, c *cut.Cut, o *order.Order, r *cutoffv1.Receipt) error {
+	if o == nil {
+		return nil
+	}
+	event := order.Answer
+	if r.GetComplete() {
+		event = order.Complete
+	}
+	from := o.State
+	if r.GetPart() < c.ReceiptPart && r.GetOrderNumber() == c.ReceiptNumber {
+		return nil // an earlier part that comes late says nothing new
+	}
+	to, err := order.Next(from, event)
+	if err != nil {
+		return err
+	}
+	o.State, o.Detail, o.NotBefore = to, "", time.Time{}
+	if o.DeliveredAt.IsZero() {
+		o.DeliveredAt = f.now()
+	}
+	if o.DoneAt.IsZero() {
+		o.DoneAt = f.now()
+	}
+	c.OrderState = to
+	return tx.SetOrder(ctx, from, *o)
+}
+
+// older reports whether a receipt says less than what the cut already knows.
+func older(c *cut.Cut, r *cutoffv1.Receipt) bool {
+	if c.ReceiptAt.IsZero() {
+		return false
+	}
+	return r.GetOrderNumber() < c.ReceiptNumber ||
+		r.GetOrderNumber() == c.ReceiptNumber && r.GetPart() < c.ReceiptPart
+}
+
+// applyReceipt moves the cut and the device to what the receipt says.
+func (f *Flow) applyReceipt(
+	ctx context.Context, tx Tx, e *effects, c *cut.Cut, d *device.Device, r *cutoffv1.Receipt,
+) error {
+	from, late := c.State, older(c, r)
+	if !late {
+		c.ReceiptNumber, c.ReceiptPart = r.GetOrderNumber(), r.GetPart()
+		c.Unfinished = !r.GetComplete()
+	}
+	c.ReceiptAt = f.now()
+	if c.FirstRemoved == 0 {
+		c.FirstRemoved = firstRemoved(r)
+	}
+	lifts := false
+	if r.GetKind() != cutoffv1.OrderKind_ORDER_KIND_LIFT && !c.Active() && !late {
+		to, err := cut.Next(c.State, cut.SelfSealed)
+		if err != nil {
+			return refuse("stale: the cut is %s", c.State)
+		}
+		lifts = to == cut.Lifting
+		if from == cut.Held {
+			c.PendingCase, c.HeldReason = c.CaseID, "cloud steps wait: "+c.HeldReason
+		}
+		c.State = to
+	}
+	if err := tx.SetCut(ctx, from, *c); err != nil {
+		return err
+	}
+	if c.State != from {
+		if err := tx.SetStandingCut(ctx, d.ID, c.ID); err != nil {
+			return err
+		}
+		d.CutID = c.ID
+		if err := f.recordCut(ctx, tx, "cut.self-sealed", d.ID, c, evidence.Field{Name: "was", Value: string(from)}); err != nil {
+			return err
+		}
+	}
+	if !late {
+		if err := f.moveDevice(ctx, tx, c, d, stateAfter(r)); err != nil {
+			return err
+		}
+	}
+	if lifts {
+		return f.draftLift(ctx, tx, e, c, d, nil)
+	}
+	return nil
+}
+
+// firstRemoved is how long after the order came the first item was gone.
+func firstRemoved(r *cutoffv1.Receipt) time.Duration {
+	took := r.GetFirstRemovedBootMs() - r.GetReceivedBootMs()
+	if r.GetReceivedBootMs() <= 0 || took <= 0 || took > int64(24*time.Hour/time.Millisecond) {
+		return 0
+	}
+	return time.Duration(took) * time.Millisecond
+}
+
+// stateAfter is where a receipt leaves its device.
+func stateAfter(r *cutoffv1.Receipt) device.State {
+	switch r.GetKind() {
+	case cutoffv1.OrderKind_ORDER_KIND_SEAL:
+		return device.Sealed
+	case cutoffv1.OrderKind_ORDER_KIND_PURGE:
+		return device.Purged
+	}
+	return "" // a lift ends with the cut, an uninstall changes nothing
+}
+
+func (f *Flow) putItems(ctx context.Context, tx Tx, c *cut.Cut, r *cutoffv1.Receipt) error {
+	replace := !older(c, r)
+	for _, i := range r.GetItems() {
+		if err := tx.PutItem(ctx, c.ID, itemOf(i), replace); err != nil {
+			return fmt.Errorf("keep item %s: %w", i.GetId(), err)
+		}
+	}
+	return nil
+}
+
+// itemOf is an item of the wire as the domain has it.
+func itemOf(i *cutoffv1.Item) cut.Item {
+	item := cut.Item{
+		ID: i.GetId(), Product: i.GetProduct(), User: i.GetUser(), Path: i.GetPath(), Action: i.GetAction(),
+		Outcome: outcomeOf(i.GetOutcome()), Detail: i.GetDetail(), Sealed: i.GetSealed(), Regain: i.GetRegain(),
+		Confidence: i.GetConfidence(), Residual: revoke.Residual{Unbounded: i.GetResidualUnbounded()},
+	}
+	if t := i.GetResidualUntil(); t != nil {
+		item.Residual.Until = t.AsTime()
+	}
+	for _, n := range i.GetIdentifiers() {
+		item.Identifiers = append(item.Identifiers, cut.Identifier{Kind: n.GetKind(), Value: n.GetValue()})
+	}
+	return item
+}
+
+func outcomeOf(o cutoffv1.Outcome) revoke.Outcome {
+	switch o {
+	case cutoffv1.Outcome_OUTCOME_VERIFIED:
+		return revoke.Verified
+	case cutoffv1.Outcome_OUTCOME_ACCEPTED:
+		return revoke.Accepted
+	case cutoffv1.Outcome_OUTCOME_UNSUPPORTED:
+		return revoke.Unsupported
+	case cutoffv1.Outcome_OUTCOME_RETRYING:
+		return revoke.Retrying
+	case cutoffv1.Outcome_OUTCOME_BLOCKED:
+		return revoke.Blocked
+	}
+	return ""
+}
+
+func receiptFields(r *cutoffv1.Receipt) []evidence.Field {
+	counts := map[cutoffv1.Outcome]int{}
+	for _, i := range r.GetItems() {
+		counts[i.GetOutcome()]++
+	}
+	fields := []evidence.Field{
+		{Name: "order", Value: r.GetOrderId()}, {Name: "kind", Value: r.GetKind().String()},
+		{Name: "part", Value: strconv.FormatUint(uint64(r.GetPart()), 10)},
+		{Name: "complete", Value: strconv.FormatBool(r.GetComplete())},
+		{Name: "items", Value: strconv.Itoa(len(r.GetItems()))},
+	}
+	for o := cutoffv1.Outcome_OUTCOME_VERIFIED; o <= cutoffv1.Outcome_OUTCOME_BLOCKED; o++ {
+		if counts[o] > 0 {
+			fields = append(fields, evidence.Field{Name: string(outcomeOf(o)), Value: strconv.Itoa(counts[o])})
+		}
+	}
+	return fields
+}
