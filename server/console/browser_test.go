@@ -122,6 +122,7 @@ func TestAnOperatorCutsADeviceAndWatchesItHappenWithoutReloading(t *testing.T) {
 	do(t, ctx, "open the device", chromedp.Click(`#found a[href="/devices/dev_7f3k2m9q"]`), chromedp.WaitVisible("#reason"))
 	do(t, ctx, "preview", chromedp.SendKeys("#reason", "laptop stolen"), chromedp.Click(".dry button"))
 	until(t, ctx, "the preview lists the device's items", says("#preview", "9 on the device"))
+	until(t, ctx, "the preview is announced", says("#preview-said", "A seal would remove 9 on devices and revoke 5 in the clouds."))
 	do(t, ctx, "cut", chromedp.SendKeys("#confirm", "lap-ada"), chromedp.Click(".confirm button"), chromedp.WaitVisible(".cut"))
 
 	until(t, ctx, "the page is live", says("[data-live]", "Live"))

@@ -156,7 +156,7 @@ func (c *Console) previewDevice(w http.ResponseWriter, r request) error {
 	if r.Header.Get("HX-Request") != "" {
 		view := c.preview(r, &cutoffv1.PreviewCutRequest{Device: r.PathValue("id")})
 		view.Device = true
-		c.part(w, http.StatusOK, "device", "preview", view)
+		c.part(w, http.StatusOK, "device", "preview-part", view)
 		return nil
 	}
 	data, err := c.loadDevice(r)
@@ -175,7 +175,7 @@ func (c *Console) previewPerson(w http.ResponseWriter, r request) error {
 		return err
 	}
 	if r.Header.Get("HX-Request") != "" {
-		c.part(w, http.StatusOK, "person", "preview", c.preview(r, &cutoffv1.PreviewCutRequest{Person: r.PathValue("id")}))
+		c.part(w, http.StatusOK, "person", "preview-part", c.preview(r, &cutoffv1.PreviewCutRequest{Person: r.PathValue("id")}))
 		return nil
 	}
 	data, err := c.loadPerson(r)

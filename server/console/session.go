@@ -3,13 +3,16 @@ package console
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"cutoff/server/fault"
 	"cutoff/server/flow"
+	"cutoff/server/operator"
 )
 
 // The __Host- prefix makes browsers refuse the cookie unless it is Secure, of
@@ -70,8 +73,6 @@ type signInPage struct {
 	MinLength int
 }
 
-const minPassword = 12
-
 func (c *Console) loginPage(w http.ResponseWriter, r *http.Request) {
 	if _, _, err := c.session(r.Context(), r); err == nil {
 		http.Redirect(w, r, "/devices", http.StatusSeeOther)
@@ -115,8 +116,8 @@ func (c *Console) setup(w http.ResponseWriter, r *http.Request) {
 	case name == "":
 		again(http.StatusUnprocessableEntity, "Choose a name.")
 		return
-	case len([]rune(password)) < minPassword:
-		again(http.StatusUnprocessableEntity, "Choose a password of at least 12 characters.")
+	case utf8.RuneCountInString(password) < operator.MinPassword:
+		again(http.StatusUnprocessableEntity, fmt.Sprintf("Choose a password of at least %d characters.", operator.MinPassword))
 		return
 	case password != r.PostFormValue("password_again"):
 		again(http.StatusUnprocessableEntity, "The two passwords differ.")
@@ -167,7 +168,7 @@ func (c *Console) showSignIn(w http.ResponseWriter, r *http.Request, name string
 	if data.Next == "" {
 		data.Next = "/devices"
 	}
-	data.MinLength = minPassword
+	data.MinLength = operator.MinPassword
 	if asker, ok := c.Auth.(SetupPending); ok {
 		pending, err := asker.SetupPending(r.Context())
 		if err != nil {

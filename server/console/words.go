@@ -254,8 +254,11 @@ func asSentence(text string) string {
 	if text == "" {
 		return "It did not work, and the server did not say why."
 	}
-	first, size := utf8.DecodeRuneInString(text)
-	text = string(unicode.ToUpper(first)) + text[size:]
+	word, _, _ := strings.Cut(text, " ")
+	if !strings.ContainsAny(word, "_.:-0123456789") { // an id or a name stays as it is
+		first, size := utf8.DecodeRuneInString(text)
+		text = string(unicode.ToUpper(first)) + text[size:]
+	}
 	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
 		text += "."
 	}
