@@ -71,7 +71,8 @@ func (s *session) send(m *cutoffv1.ConnectResponse) error {
 	return s.stream.Send(m)
 }
 
-// end makes the stream's handler return with why.
+// end makes the stream's handler return with why. That is for the log: the
+// agent sees its stream cancelled, for grpc answers a broken-off receive itself.
 func (s *session) end(why error) { s.cancel(why) }
 
 // close keeps later sends from touching the stream, whose handler returns.

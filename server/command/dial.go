@@ -48,7 +48,7 @@ func (c *cli) connected(ctx context.Context, do func(context.Context, cutoffv1.A
 // explain says what keeps the server from being reached, and what may help.
 func (c *cli) explain(err error) error {
 	s, ok := status.FromError(err)
-	if !ok || s.Code() != codes.Unavailable {
+	if !ok || s.Code() != codes.Unavailable || !unreached(s.Message()) {
 		return err
 	}
 	if c.server != "" {
@@ -144,6 +144,17 @@ func cause(err error) string {
 	return err.Error()
 }
 
+// unreached tells a server that is not there from one that answers that a part
+// it needs is not; grpc gives both as one code.
+func unreached(message string) bool {
+	for _, sign := range []string{"connection error", "error reading from server", "transport", "connection clos"} {
+		if strings.Contains(message, sign) {
+			return true
+		}
+	}
+	return false
+}
+
 // looksUntrusted tells a certificate that is not trusted from a server that is
-// not there; grpc gives both as one code.
+// not there.
 func looksUntrusted(message string) bool { return strings.Contains(message, "x509:") }
