@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"unicode/utf8"
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/server/cut"
@@ -18,15 +19,14 @@ import (
 var policyActor = Actor{Name: "policy", Person: "policy", Machine: true}
 
 // OnReport keeps the posture a device reported, holds it against the policy and
-// acts on the decision: it warns the device, or opens a cut that seals it.
+// acts on the decision, all in one transaction: it warns the device, or opens a
+// cut that seals it.
 func (f *Flow) OnReport(ctx context.Context, peer Peer, report *cutoffv1.Report) error {
 	facts, err := posture.Parse(report)
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "the report cannot be read")
 	}
-	var seal string
-	err = f.store.Update(ctx, func(tx Tx) error {
-		seal = ""
+	err = f.act(ctx, func(tx Tx, e *effects) error {
 		d, err := tx.Device(ctx, peer.DeviceID)
 		if err != nil {
 			return err
@@ -44,20 +44,10 @@ func (f *Flow) OnReport(ctx context.Context, peer Peer, report *cutoffv1.Report)
 		if err := f.warn(ctx, tx, &d, reached.Consequence); err != nil {
 			return err
 		}
-		seal, err = f.sealDue(ctx, tx, &d, reached)
-		return err
+		return f.sealDevice(ctx, tx, e, &d, reached)
 	})
 	if err != nil {
 		return fmt.Errorf("report of %s: %w", peer.DeviceID, err)
-	}
-	if seal == "" {
-		return nil
-	}
-	_, _, err = f.Open(ctx, OpenRequest{
-		Device: peer.DeviceID, Level: cut.Seal, Cause: cut.Policy, Reason: seal, Actor: policyActor,
-	})
-	if err != nil {
-		return fmt.Errorf("act on report of %s: %w", peer.DeviceID, err)
 	}
 	return nil
 }
@@ -80,14 +70,28 @@ func (f *Flow) warn(ctx context.Context, tx Tx, d *device.Device, consequence po
 	return f.record(ctx, tx, event)
 }
 
-// sealDue is the reason for which the device is to be sealed now, or empty.
-func (f *Flow) sealDue(ctx context.Context, tx Tx, d *device.Device, reached decision.Decision) (string, error) {
+// sealDevice opens the cut that seals the device, if the decision says so and
+// none stands or waits already.
+func (f *Flow) sealDevice(ctx context.Context, tx Tx, e *effects, d *device.Device, reached decision.Decision) error {
 	if reached.Consequence != policy.Seal || d.State != device.Trusted && d.State != device.Warned {
-		return "", nil
+		return nil
 	}
 	c, found, err := f.standing(ctx, tx, d)
 	if err != nil || found && (c.Active() || c.State == cut.Held) {
-		return "", err
+		return err
 	}
-	return reached.Reason(), nil
+	return f.openInTx(ctx, tx, e, &OpenRequest{
+		Device: d.ID, Level: cut.Seal, Cause: cut.Policy, Reason: bounded(reached.Reason(), maxReason), Actor: policyActor,
+	}, &opening{})
+}
+
+// bounded cuts a text at a rune.
+func bounded(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }

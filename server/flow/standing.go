@@ -15,13 +15,7 @@ func (f *Flow) standing(ctx context.Context, tx Tx, d *device.Device) (c cut.Cut
 	if d.CutID == "" {
 		return cut.Cut{}, false, nil
 	}
-	rows, ok := tx.(interface {
-		CutRow(ctx context.Context, id string) (cut.Cut, error)
-	})
-	if !ok {
-		return cut.Cut{}, false, nil
-	}
-	c, err = rows.CutRow(ctx, d.CutID)
+	c, err = tx.CutRow(ctx, d.CutID)
 	if err != nil {
 		return cut.Cut{}, false, fmt.Errorf("read standing cut of %s: %w", d.ID, err)
 	}
