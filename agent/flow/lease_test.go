@@ -210,7 +210,8 @@ func TestForgedReplayedLateAndForeignLeasesAreRefusedOverTheWire(t *testing.T) {
 		s.push(leaseAnswer(nonce, envelope))
 		refused++
 		s.until("a refusal as "+reason, func(s *seen) bool {
-			return len(s.refusals) >= refused && s.refusals[refused-1].GetReason() == reason && s.refusals[refused-1].GetWhat() == "lease"
+			of := s.refusalsOf("lease")
+			return len(of) >= refused && of[refused-1].GetReason() == reason
 		})
 	}
 	offer("forged", func(*cutoffv1.Lease) {}, true)

@@ -74,7 +74,8 @@ func TestForgedReplayedStaleAndForeignOrdersAreRefusedOverTheWire(t *testing.T) 
 		t.Helper()
 		refused++
 		s.until("a refusal as "+reason, func(s *seen) bool {
-			return len(s.refusals) >= refused && s.refusals[refused-1].GetReason() == reason && s.refusals[refused-1].GetWhat() == "order"
+			of := s.refusalsOf("order")
+			return len(of) >= refused && of[refused-1].GetReason() == reason
 		})
 	}
 	newest := func() []byte { return s.seen.challenges[len(s.seen.challenges)-1] }

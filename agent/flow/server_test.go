@@ -83,6 +83,16 @@ type seen struct {
 	unsealed   int
 }
 
+func (s *seen) refusalsOf(what string) []*cutoffv1.Refusal {
+	var of []*cutoffv1.Refusal
+	for _, r := range s.refusals {
+		if r.GetWhat() == what {
+			of = append(of, r)
+		}
+	}
+	return of
+}
+
 type connection struct {
 	mu     sync.Mutex
 	stream grpc.BidiStreamingServer[cutoffv1.ConnectRequest, cutoffv1.ConnectResponse]
