@@ -155,6 +155,9 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 	if err := s.flow.NoteSettings(ctx, s.settings.Limits(), builtIn.Limits()); err != nil {
 		return err
 	}
+	if err := s.flow.ReapplyShredding(ctx); err != nil {
+		return err
+	}
 	if err := s.registry.Reload(ctx); err != nil {
 		return err
 	}
