@@ -12,6 +12,7 @@ import (
 
 	"cutoff/server/ca"
 	"cutoff/server/flow"
+	"cutoff/server/operator"
 	"cutoff/server/store"
 )
 
@@ -23,6 +24,7 @@ type harness struct {
 	store     store.Flow
 	authority *ca.Authority
 	vault     *ca.Vault
+	registry  registry
 	// dir is the server's data directory, the database excepted.
 	dir string
 
@@ -63,6 +65,9 @@ func newHarness(t testing.TB) *harness {
 		Vault:       h.vault,
 		DataKey:     newDataKey(t),
 		TrustDomain: h.authority.TrustDomain(),
+		Registry:    &h.registry,
+		// Cheap, for tests only.
+		PasswordCost: operator.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1},
 	})
 	return h
 }

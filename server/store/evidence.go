@@ -19,7 +19,12 @@ func (t *Tx) EvidenceHead(ctx context.Context) (evidence.Head, []byte, error) {
 	err := t.tx.QueryRowContext(ctx, `SELECT seq, chain, seal FROM evidence_head WHERE id = $1`, headRow).
 		Scan(&head.Seq, &chain, &seal)
 	if errors.Is(err, sql.ErrNoRows) {
-		return evidence.Head{}, nil, nil
+		// An empty log; or somebody removed the note of its end, and then what
+		// is there is the end, without a seal.
+		err = t.tx.QueryRowContext(ctx, `SELECT seq, chain FROM evidence ORDER BY seq DESC LIMIT 1`).Scan(&head.Seq, &chain)
+		if errors.Is(err, sql.ErrNoRows) {
+			return evidence.Head{}, nil, nil
+		}
 	}
 	if err != nil {
 		return evidence.Head{}, nil, wrap(err)
@@ -35,13 +40,9 @@ func (t *Tx) AppendEvidence(ctx context.Context, head evidence.Head, r evidence.
 		r.Seq, micros(r.At), r.Kind, r.DeviceID, r.CutID, r.CaseID, r.Encoded, r.Hash[:], r.Chain[:]); err != nil {
 		return wrap(err)
 	}
-	if head.Seq == 0 {
-		_, err := t.tx.ExecContext(ctx, `INSERT INTO evidence_head (id, seq, chain, seal) VALUES ($1, $2, $3, $4)`,
-			headRow, r.Seq, r.Chain[:], seal)
-		return wrap(err)
-	}
-	res, err := t.tx.ExecContext(ctx, `UPDATE evidence_head SET seq = $1, chain = $2, seal = $3 WHERE id = $4 AND seq = $5`,
-		r.Seq, r.Chain[:], seal, headRow, head.Seq)
+	res, err := t.tx.ExecContext(ctx, `INSERT INTO evidence_head (id, seq, chain, seal) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, chain = excluded.chain, seal = excluded.seal
+		WHERE evidence_head.seq = $5`, headRow, r.Seq, r.Chain[:], seal, head.Seq)
 	return changed(res, err, "evidence log")
 }
 

@@ -139,9 +139,9 @@ func (t *Tx) APIKey(ctx context.Context, hash operator.Hash) (operator.APIKey, e
 	return k, found(err, "API key")
 }
 
-// DeleteAPIKeysBefore removes keys that expired before a time.
+// DeleteAPIKeysBefore removes keys that had expired at a time.
 func (t *Tx) DeleteAPIKeysBefore(ctx context.Context, expired time.Time) error {
-	_, err := t.tx.ExecContext(ctx, `DELETE FROM api_keys WHERE expires_at < $1`, micros(expired))
+	_, err := t.tx.ExecContext(ctx, `DELETE FROM api_keys WHERE expires_at <= $1`, micros(expired))
 	return wrap(err)
 }
 
