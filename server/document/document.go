@@ -183,7 +183,8 @@ func (n Node) FaultAt(line, column int, format string, args ...any) {
 		}
 	case n.yaml.Style&yaml.FoldedStyle != 0 || line > 1:
 	case n.yaml.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
-		if !strings.ContainsAny(n.yaml.Value, "'\"\\") {
+		// With an escape in it, the text is not as it stands in the file.
+		if l <= len(n.read.lines) && strings.Contains(n.read.lines[l-1], n.yaml.Value) {
 			c += column + 1
 		}
 	default:
