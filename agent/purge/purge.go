@@ -9,16 +9,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"path/filepath"
+	"runtime"
 	"time"
 
 	"cutoff/agent/journal"
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/purge/wire"
+	"cutoff/platform/users"
 	cutoffv1 "cutoff/proto/cutoff/v1"
 )
-
-// ChildArg is the first argument of a re-run of the agent that works in one
-// user's home; main hands such a run to ChildMain before anything else.
-const ChildArg = "purge-child"
 
 // Config says where to work. The zero value is invalid: State and Boot are needed.
 type Config struct {
@@ -49,36 +51,112 @@ type Result struct {
 // Unseal opens age headers of sealed items: the server's side of a lift.
 type Unseal = func(ctx context.Context, headers []*cutoffv1.SealedHeader) ([]*cutoffv1.FileKey, error)
 
-// Purger carries out warrants. Safe for one Run or Restore at a time.
+// Errors.
+var (
+	// ErrConfig: the configuration lacks something.
+	ErrConfig = errors.New("purge is not configured")
+	// ErrWarrant: the warrant does not allow the act.
+	ErrWarrant = errors.New("no warrant for this")
+)
+
+// Purger carries out warrants. One Run or Restore at a time.
 type Purger struct {
-	config Config
+	config    Config
+	catalogue []catalogue.Credential
+	version   string
 }
 
-// New checks the configuration.
+// New checks the configuration, the catalogue, and that every user of a trial
+// root can get to it.
 func New(config Config) (*Purger, error) {
-	if config.State == "" || config.Boot == nil {
-		return nil, fmt.Errorf("purge: %w: State and Boot are needed", errors.ErrUnsupported)
+	if config.State == "" {
+		return nil, fmt.Errorf("%w: State is needed", ErrConfig)
 	}
-	return &Purger{config: config}, nil
+	p, err := prepare(config)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.users(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return nil, err
+	}
+	return p, nil
+}
+
+func prepare(config Config) (*Purger, error) {
+	if config.Boot == nil {
+		return nil, fmt.Errorf("%w: Boot is needed", ErrConfig)
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if config.Root != "" {
+		abs, err := filepath.Abs(config.Root)
+		if err != nil {
+			return nil, fmt.Errorf("trial root: %w", err)
+		}
+		config.Root = abs
+	}
+	all, err := catalogue.Load(runtime.GOOS)
+	if err != nil {
+		return nil, fmt.Errorf("read catalogue: %w", err)
+	}
+	return &Purger{config: config, catalogue: all, version: catalogue.Version()}, nil
+}
+
+// users lists whose homes this agent may work in.
+func (p *Purger) users() ([]users.User, error) {
+	all, err := listUsers(p.config.Root)
+	if err != nil {
+		return nil, err
+	}
+	return all, users.Reach(p.config.Root, all)
 }
 
 // Plan lists what a cut would take, and touches nothing.
 func Plan(ctx context.Context, config Config) ([]*cutoffv1.Item, error) {
-	return nil, errors.ErrUnsupported
+	if config.Boot == nil {
+		config.Boot = func() time.Duration { return 0 }
+	}
+	p, err := prepare(config)
+	if err != nil {
+		return nil, err
+	}
+	e, err := p.errand(wire.Plan, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer e.close()
+	if err := e.visitAll(ctx); err != nil {
+		return nil, err
+	}
+	return e.sorted(), nil
 }
 
-// Run seals or purges, as the warrant says.
+// Run seals or purges, as the warrant says. Run again after a crash, or as a
+// sweep, it treats what is there and reports what was done before.
 func (p *Purger) Run(ctx context.Context, w *journal.Warrant) (Result, error) {
-	return Result{}, errors.ErrUnsupported
+	mode := ""
+	switch {
+	case !w.Valid():
+		return Result{}, ErrWarrant
+	case w.Kind() == cutoffv1.OrderKind_ORDER_KIND_SEAL:
+		mode = wire.Seal
+	case w.Kind() == cutoffv1.OrderKind_ORDER_KIND_PURGE:
+		mode = wire.Purge
+	default:
+		return Result{}, fmt.Errorf("%w: kind %s", ErrWarrant, w.Kind())
+	}
+	e, err := p.errand(mode, w)
+	if err != nil {
+		return Result{}, err
+	}
+	defer e.close()
+	err = e.visitAll(ctx)
+	if err == nil && mode == wire.Purge {
+		err = e.destroySealed()
+	}
+	return e.result(), errors.Join(err, e.noted())
 }
-
-// Restore puts back what was sealed under the warrant's cut.
-func (p *Purger) Restore(ctx context.Context, w *journal.Warrant, unseal Unseal) (Result, error) {
-	return Result{}, errors.ErrUnsupported
-}
-
-// ChildMain is the child: see ChildArg. It returns the exit status.
-func ChildMain(args []string) int { return 2 }
 
 // CatalogueVersion names the catalogue this agent was built with.
-func CatalogueVersion() string { return "" }
+func CatalogueVersion() string { return catalogue.Version() }

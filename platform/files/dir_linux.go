@@ -1,13 +1,16 @@
 package files
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -366,4 +369,27 @@ func wrap(act, name string, err error) error {
 		err = ErrNotExist
 	}
 	return fmt.Errorf("%s %s: %w", act, name, err)
+}
+
+// Dial connects to the socket name, which must belong to owner. Its path may be
+// of any length: the descriptor is what is connected to.
+func (d *Dir) Dial(ctx context.Context, name string, owner uint32) (net.Conn, error) {
+	fd, err := d.open(name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, wrap("connect to", name, err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, wrap("connect to", name, err)
+	}
+	if kind(st.Mode) != Socket || st.Uid != owner {
+		return nil, wrap("connect to", name, ErrPermission)
+	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(fd))
+	if err != nil {
+		return nil, wrap("connect to", name, err)
+	}
+	return conn, nil
 }

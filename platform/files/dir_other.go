@@ -3,7 +3,9 @@
 package files
 
 import (
+	"context"
 	"errors"
+	"net"
 	"os"
 	"path"
 	"strings"
@@ -84,4 +86,9 @@ func relative(name string) string {
 		return "."
 	}
 	return name
+}
+
+// Dial is not here yet.
+func (d *Dir) Dial(context.Context, string, uint32) (net.Conn, error) {
+	return nil, errors.ErrUnsupported
 }

@@ -49,13 +49,13 @@ type Format string
 const (
 	Text   Format = "text"
 	Binary Format = "binary"
-	INI   Format = "ini"
-	JSON  Format = "json"
-	YAML  Format = "yaml"
-	TOML  Format = "toml"
-	Netrc Format = "netrc"
-	Npmrc Format = "npmrc"
-	HCL   Format = "hcl"
+	INI    Format = "ini"
+	JSON   Format = "json"
+	YAML   Format = "yaml"
+	TOML   Format = "toml"
+	Netrc  Format = "netrc"
+	Npmrc  Format = "npmrc"
+	HCL    Format = "hcl"
 )
 
 // Credential is one kind of credential in one kind of place.

@@ -1,0 +1,34 @@
+package purge
+
+import (
+	"context"
+	"os"
+
+	"cutoff/agent/purge/home"
+	"cutoff/platform/command"
+	"cutoff/platform/files"
+)
+
+// ChildArg is the first argument of a re-run of the agent that works in one
+// user's home; main hands such a run to ChildMain before anything else.
+const ChildArg = "purge-child"
+
+// Descriptors a child is born with, after the standard three.
+const (
+	homeFD = 3
+	rootFD = 4
+)
+
+// ChildMain is the child: see ChildArg. It returns the exit status and says
+// nothing on standard error, where a word might quote a file.
+func ChildMain([]string) int {
+	if err := command.Harden(); err != nil {
+		return 1
+	}
+	base := files.FromFile(os.NewFile(homeFD, "home"))
+	root := files.FromFile(os.NewFile(rootFD, "root"))
+	if err := home.Serve(context.Background(), os.Stdin, os.Stdout, base, root); err != nil {
+		return 1
+	}
+	return 0
+}

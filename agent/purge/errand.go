@@ -1,0 +1,282 @@
+package purge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cutoff/agent/journal"
+	"cutoff/agent/purge/wire"
+	"cutoff/platform/command"
+	"cutoff/platform/files"
+	"cutoff/platform/session"
+	"cutoff/platform/users"
+	cutoffv1 "cutoff/proto/cutoff/v1"
+)
+
+// Budgets and bounds of one child.
+const (
+	childSeconds  = 60
+	childEntries  = 100_000
+	childGrace    = 10 * time.Second
+	childItems    = 20_000
+	childAttempts = 3
+	// together is how many homes are worked on at once.
+	together = 32
+)
+
+// errand is one run over all homes: what is collected on the way.
+type errand struct {
+	purger  *Purger
+	mode    string
+	warrant *journal.Warrant
+	root    *files.Dir
+	store   *store
+	notes   *noter
+
+	mu    sync.Mutex
+	items map[string]*cutoffv1.Item
+	first time.Duration
+	// whole are the users whose scan came to its end.
+	whole map[string]bool
+}
+
+func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
+	e := &errand{purger: p, mode: mode, warrant: w, items: map[string]*cutoffv1.Item{}, whole: map[string]bool{}}
+	root := p.config.Root
+	if root == "" {
+		root = "/"
+	}
+	var err error
+	if e.root, err = files.Open(root); err != nil {
+		return nil, fmt.Errorf("open root: %w", err)
+	}
+	if w != nil {
+		if e.store, err = openStore(p.config.State, w.CutID()); err != nil {
+			return nil, errors.Join(err, e.root.Close())
+		}
+		e.notes = startNoter(w)
+	}
+	return e, nil
+}
+
+func (e *errand) close() { _ = e.root.Close() }
+
+// listUsers lists every home for root, and its own for anybody else.
+func listUsers(root string) ([]users.User, error) {
+	list := users.List
+	if os.Geteuid() != 0 {
+		list = users.Current
+	}
+	all, err := list(root)
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return all, nil
+}
+
+// visitAll works in all homes at once: first those that belong to their users,
+// then the system folders that service accounts call home.
+func (e *errand) visitAll(ctx context.Context) error {
+	all, err := e.purger.users()
+	if err != nil {
+		return err
+	}
+	for _, owns := range []bool{true, false} {
+		var group errgroup.Group
+		group.SetLimit(together)
+		for _, u := range all {
+			if u.OwnsHome == owns {
+				group.Go(func() error { return e.visit(ctx, u) })
+			}
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// visit works in one home until its child has come to an end, or was stopped
+// too often; then, on the machine itself, the user's session ends first.
+func (e *errand) visit(ctx context.Context, u users.User) error {
+	base, err := e.root.Below(u.Home)
+	if err != nil {
+		return nil //nolint:nilerr // the home went away: nothing is in it
+	}
+	defer base.Close()
+	if !u.OwnsHome && !e.promising(base) {
+		return nil
+	}
+	for attempt := 1; ; attempt++ {
+		err := e.attempt(ctx, u, base)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errStore):
+			return err
+		case attempt == childAttempts && e.mayEndSession(u):
+			if err := session.End(ctx, u.UID); err != nil {
+				e.log("session not ended", u, err)
+			}
+		case attempt >= childAttempts:
+			e.log("child stopped too often", u, err)
+			e.add(e.homeItem(u, "child-killed"))
+			return nil
+		default:
+			e.log("child stopped", u, err)
+		}
+	}
+}
+
+func (e *errand) log(message string, u users.User, err error) {
+	e.purger.config.Log.Warn(message, "uid", u.UID, "err", err)
+}
+
+// mayEndSession: only on the machine itself, for a real cut, and as root.
+func (e *errand) mayEndSession(u users.User) bool {
+	return e.purger.config.Root == "" && e.mode != wire.Plan && u.UID != 0 && os.Geteuid() == 0
+}
+
+// promising looks into a home that belongs to the system, not to its user: is
+// any name there that the catalogue begins with?
+func (e *errand) promising(base *files.Dir) bool {
+	first := map[string]bool{".config": true, ".local": true, ".cache": true}
+	for _, c := range e.purger.catalogue {
+		for _, p := range c.Paths {
+			if rest, ok := strings.CutPrefix(p, "~/"); ok {
+				name, _, _ := strings.Cut(rest, "/")
+				first[name] = true
+			}
+		}
+	}
+	for name := range first {
+		if i, err := base.Stat(name); err == nil && i.Kind != files.None {
+			return true
+		}
+	}
+	return false
+}
+
+// attempt starts one child and talks with it to the end.
+func (e *errand) attempt(ctx context.Context, u users.User, base *files.Dir) error {
+	ctx, cancel := context.WithTimeout(ctx, childSeconds*time.Second+childGrace)
+	defer cancel()
+	t := &talk{errand: e, user: u, home: base, kept: map[string]bool{}}
+	if e.store != nil {
+		defer e.store.drop(u.UID)
+	}
+	return e.child(u, base).Run(ctx, t.run)
+}
+
+func (e *errand) child(u users.User, base *files.Dir) command.Child {
+	return command.Child{Self: e.purger.config.Self, Args: []string{ChildArg}, UID: u.UID, GID: u.GID, Groups: u.Groups,
+		Files: []*os.File{base.File(), e.root.File()}}
+}
+
+func (e *errand) job(u users.User) wire.Job {
+	job := wire.Job{Mode: e.mode, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID,
+		Seconds: childSeconds, Entries: childEntries, Catalogue: e.purger.catalogue}
+	if e.warrant != nil {
+		job.Recipient, job.DropRegainable = e.warrant.Recipient(), e.warrant.DropRegainable()
+		job.Taken = e.store.ids()
+	}
+	return job
+}
+
+// add keeps an item and notes it, durably but not at once.
+func (e *errand) add(item *cutoffv1.Item) {
+	e.mu.Lock()
+	e.items[item.GetId()] = item
+	e.mu.Unlock()
+	if e.notes != nil {
+		e.notes.note(item)
+	}
+}
+
+// removed keeps when the first item was gone.
+func (e *errand) removed(at time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.first == 0 || at < e.first {
+		e.first = at
+	}
+}
+
+// belongs reports whether id may be user's: no other user has it.
+func (e *errand) belongs(id, user string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	item, ok := e.items[id]
+	return !ok || item.GetUser() == user
+}
+
+func (e *errand) finished(user string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.whole[user] = true
+}
+
+// noted waits until every item is durable.
+func (e *errand) noted() error {
+	if e.notes == nil {
+		return nil
+	}
+	return e.notes.stop()
+}
+
+// sorted returns the items in the order a person reads them.
+func (e *errand) sorted() []*cutoffv1.Item {
+	return slices.SortedFunc(maps.Values(e.items), func(a, b *cutoffv1.Item) int {
+		return cmp.Or(strings.Compare(a.GetUser(), b.GetUser()), strings.Compare(a.GetPath(), b.GetPath()), strings.Compare(a.GetId(), b.GetId()))
+	})
+}
+
+// result joins what was done now with what was noted before.
+func (e *errand) result() Result {
+	e.adopt()
+	r := Result{Items: e.sorted(), FirstRemovedBoot: e.first, FinishedBoot: e.purger.config.Boot(), Complete: true, CatalogueVersion: e.purger.version}
+	for _, i := range r.Items {
+		if i.GetOutcome() == cutoffv1.Outcome_OUTCOME_RETRYING {
+			r.Complete = false
+		}
+	}
+	return r
+}
+
+// adopt adds what an earlier run of the same cut did, and sealed copies whose
+// item was lost with a child.
+func (e *errand) adopt() {
+	for id, item := range e.warrant.Noted() {
+		if _, anew := e.items[id]; anew {
+			continue
+		}
+		e.items[id] = item
+		inMemory := strings.HasPrefix(item.GetPath(), "keyring:") || strings.HasPrefix(item.GetPath(), "ssh-agent:")
+		gone := item.GetAction() == "left" && !inMemory || item.GetDetail() == detailRestored
+		if gone && e.whole[item.GetUser()] && !item.GetSealed() {
+			item.Outcome, item.Detail = cutoffv1.Outcome_OUTCOME_VERIFIED, "absent"
+			e.notes.note(item)
+		}
+	}
+	for _, s := range e.store.all() {
+		if _, known := e.items[s.item.GetId()]; known || e.mode != wire.Seal {
+			continue
+		}
+		item := s.item
+		item.Sealed, item.Outcome, item.Detail = true, cutoffv1.Outcome_OUTCOME_VERIFIED, "sealed"
+		e.items[item.GetId()] = item
+		e.notes.note(item)
+	}
+}

@@ -1,0 +1,301 @@
+package home
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/purge/wire"
+	"cutoff/platform/files"
+	"cutoff/platform/paths"
+	"cutoff/platform/session"
+)
+
+// environment is what start-up files and running processes say about where
+// tools keep their files. It is a hint: a name in it is treated like any other.
+type environment map[string][]string
+
+// Start-up files, below the home and below the root.
+var (
+	homeFiles = []string{".profile", ".bash_profile", ".bash_login", ".bashrc", ".zshenv", ".zprofile", ".zshrc", ".zlogin",
+		".pam_environment", ".xprofile", ".xsessionrc", ".config/environment.d/*.conf", ".config/fish/config.fish", ".config/fish/conf.d/*.fish"}
+	rootFiles = []string{"etc/environment", "etc/environment.d/*.conf", "etc/profile", "etc/profile.d/*.sh", "etc/bash.bashrc",
+		"etc/bashrc", "etc/zshenv", "etc/zsh/zshenv", "etc/zsh/zshrc"}
+)
+
+const (
+	maxStartup   = 256 << 10
+	maxOverrides = 32 // values of one variable
+)
+
+// readEnvironment collects the named variables, and no others.
+func (w *Worker) readEnvironment() environment {
+	names := append(catalogue.Variables(w.job.Catalogue), "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME",
+		"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+	wanted := map[string]bool{}
+	for _, n := range names {
+		wanted[n] = true
+	}
+	env := environment{}
+	for _, pattern := range rootFiles {
+		for _, name := range w.root.Glob(pattern) {
+			if data, _, err := w.root.Read(name, maxStartup); err == nil {
+				env.parse(data, wanted, w.job.Home)
+			}
+		}
+	}
+	for _, pattern := range homeFiles {
+		for _, name := range w.home.Glob(pattern) {
+			found, err := w.home.Resolve(name, w.inside)
+			if err != nil || found.Outside || found.Info.Kind != files.Regular {
+				continue
+			}
+			if data, _, err := w.home.Read(found.Name, maxStartup); err == nil {
+				env.parse(data, wanted, w.job.Home)
+			}
+		}
+	}
+	if w.job.Root == "" && w.job.Mode != wire.Restore {
+		for name, values := range session.Variables(names) {
+			for _, v := range values {
+				env.add(name, v)
+			}
+		}
+	}
+	return env
+}
+
+func (e environment) add(name, value string) {
+	if value != "" && len(e[name]) < maxOverrides && !slices.Contains(e[name], value) {
+		e[name] = append(e[name], value)
+	}
+}
+
+// parse takes assignments of wanted variables out of a start-up file: sh, fish,
+// environment.d and pam_env. What it cannot read for sure it passes over.
+func (e environment) parse(data []byte, wanted map[string]bool, home string) {
+	local := map[string]string{"HOME": home}
+	for raw := range strings.Lines(string(data)) {
+		words := shellWords(strings.TrimSpace(raw))
+		if len(words) == 0 {
+			continue
+		}
+		if words[0].text == "set" { // fish
+			e.fish(words[1:], wanted, local)
+			continue
+		}
+		if len(words) == 2 && strings.HasPrefix(words[1].text, "DEFAULT=") { // pam_env
+			words = []word{{text: words[0].text + "=" + strings.TrimPrefix(words[1].text, "DEFAULT=")}}
+		}
+		for _, w := range words {
+			name, value, ok := strings.Cut(w.text, "=")
+			if !ok {
+				continue
+			}
+			e.take(name, word{text: value, literal: w.literal}, wanted, local)
+		}
+	}
+}
+
+func (e environment) fish(words []word, wanted map[string]bool, local map[string]string) {
+	words = slices.DeleteFunc(slices.Clone(words), func(w word) bool { return strings.HasPrefix(w.text, "-") })
+	if len(words) == 2 {
+		e.take(words[0].text, words[1], wanted, local)
+	}
+}
+
+func (e environment) take(name string, value word, wanted map[string]bool, local map[string]string) {
+	if !variableName(name) {
+		return
+	}
+	text, ok := value.text, true
+	if !value.literal {
+		text, ok = expand(value.text, local)
+	}
+	if !ok {
+		return
+	}
+	local[name] = text
+	if wanted[name] {
+		e.add(name, text)
+	}
+}
+
+func variableName(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") == ""
+}
+
+// word is one word of a shell line; literal: in single quotes, nothing in it
+// stands for something else.
+type word struct {
+	text    string
+	literal bool
+}
+
+// shellWords splits a line as a shell does, without what ends a command.
+func shellWords(text string) []word {
+	var (
+		out     []word
+		current strings.Builder
+		inWord  bool
+		literal bool
+	)
+	end := func() {
+		if inWord {
+			out = append(out, word{current.String(), literal})
+		}
+		current.Reset()
+		inWord, literal = false, false
+	}
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
+		case ' ', '\t', ';':
+			end()
+		case '#':
+			if !inWord {
+				return out
+			}
+			current.WriteByte(c)
+		case '\'':
+			j := strings.IndexByte(text[i+1:], '\'')
+			if j < 0 {
+				return out
+			}
+			inWord, literal = true, true
+			current.WriteString(text[i+1 : i+1+j])
+			i += j + 1
+		case '"':
+			j := quoted(text, i)
+			if j < 0 {
+				return out
+			}
+			inWord = true
+			current.WriteString(text[i+1 : j])
+			i = j
+		case '\\':
+			if i++; i < len(text) {
+				inWord = true
+				current.WriteByte(text[i])
+			}
+		default:
+			inWord = true
+			current.WriteByte(c)
+		}
+	}
+	end()
+	return out
+}
+
+func quoted(text string, at int) int {
+	for i := at + 1; i < len(text); i++ {
+		if text[i] == '\\' {
+			i++
+		} else if text[i] == '"' {
+			return i
+		}
+	}
+	return -1
+}
+
+// expand puts in variables that are known; a word with anything else to be
+// worked out is not taken.
+func expand(text string, known map[string]string) (string, bool) {
+	if strings.ContainsAny(text, "`") || strings.Contains(text, "$(") {
+		return "", false
+	}
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '$' {
+			out.WriteByte(text[i])
+			continue
+		}
+		name, width, ok := variable(text[i:])
+		if !ok {
+			return "", false
+		}
+		value, ok := known[name]
+		if !ok {
+			return "", false
+		}
+		out.WriteString(value)
+		i += width - 1
+	}
+	return out.String(), true
+}
+
+// variable reads $NAME or ${NAME} or ${NAME:-default} as NAME.
+func variable(text string) (name string, width int, ok bool) {
+	if strings.HasPrefix(text, "${") {
+		end := strings.IndexByte(text, '}')
+		if end < 0 {
+			return "", 0, false
+		}
+		name = text[2:end]
+		return name, end + 1, variableName(name)
+	}
+	i := 1
+	for i < len(text) && variableName(text[i:i+1]) {
+		i++
+	}
+	return text[1:i], i, i > 1
+}
+
+// usual expands a catalogue path to where it is without any override.
+func (w *Worker) usual(p string) []place {
+	name, rest, list, ok := paths.Variable(p)
+	if !ok {
+		return w.written(p)
+	}
+	if list {
+		return nil
+	}
+	if name == "XDG_RUNTIME_DIR" {
+		return w.written(paths.Runtime(strconv.FormatUint(uint64(w.job.UID), 10)) + "/" + rest)
+	}
+	base, ok := paths.Base(name)
+	if !ok {
+		return nil
+	}
+	return w.written("~/" + base + "/" + rest)
+}
+
+// overridden expands a catalogue path to where variables put it.
+func (w *Worker) overridden(p string) []place {
+	name, rest, list, ok := paths.Variable(p)
+	if !ok {
+		return nil
+	}
+	var out []place
+	for _, value := range w.env[name] {
+		values := []string{value}
+		if list {
+			values = strings.Split(value, ":")
+		}
+		for _, v := range values {
+			if v == "" || strings.ContainsAny(v, "*?[") {
+				continue // a user's own value is a name, not a pattern
+			}
+			if rest != "" {
+				v = strings.TrimSuffix(v, "/") + "/" + rest
+			}
+			out = append(out, w.written(v)...)
+		}
+	}
+	return out
+}
+
+// written turns a path as somebody wrote it into a place, if it is absolute.
+func (w *Worker) written(p string) []place {
+	if rest, ok := paths.InHome(p); ok {
+		return []place{{base: wire.InHome, name: strings.TrimPrefix(rest, "/")}}
+	}
+	if !strings.HasPrefix(p, "/") {
+		return nil
+	}
+	if at, ok := w.locate(path.Clean(p)); ok {
+		return []place{at}
+	}
+	return nil
+}

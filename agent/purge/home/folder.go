@@ -1,0 +1,234 @@
+package home
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/purge/identify"
+	"cutoff/agent/purge/wire"
+	"cutoff/platform/files"
+)
+
+// Bounds of one folder that goes as a whole.
+const (
+	maxDepth      = 256
+	maxIdentified = 200 // files read for identifiers
+)
+
+// member is one name in a folder, relative to it.
+type member struct {
+	name string
+	info files.Info
+}
+
+// errDepth: a tree deeper than anybody's credentials.
+var errDepth = errors.New("nested too deep")
+
+// members lists a folder, what holds others after them. Nothing is followed.
+func (w *Worker) members(at place) ([]member, error) {
+	var out []member
+	var walk func(below string, depth int) error
+	walk = func(below string, depth int) error {
+		if depth > maxDepth {
+			return errDepth
+		}
+		names, err := w.dir(at.base).Names(path.Join(at.name, below))
+		if err != nil {
+			return err
+		}
+		slices.Sort(names)
+		for _, n := range names {
+			if err := w.spend(1); err != nil {
+				return err
+			}
+			name := path.Join(below, n)
+			info, err := w.dir(at.base).Stat(path.Join(at.name, name))
+			if errors.Is(err, files.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if info.Kind == files.Directory {
+				if err := walk(name, depth+1); err != nil {
+					return err
+				}
+			}
+			out = append(out, member{name: name, info: info})
+		}
+		return nil
+	}
+	err := walk("", 0)
+	return out, err
+}
+
+// folder takes a whole folder away. One without a file in it is nothing.
+func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info files.Info) error {
+	if info.UID != w.job.UID {
+		return w.left(i, wire.Blocked, "foreign-owner")
+	}
+	all, err := w.members(at)
+	if errors.Is(err, errBudget) {
+		i.Unbounded = !c.Harmless
+		return errors.Join(w.left(i, wire.Blocked, "budget"), err)
+	}
+	if err != nil {
+		i.Unbounded = !c.Harmless
+		detail := detailOf(err)
+		if errors.Is(err, errDepth) {
+			detail = "too-deep"
+		}
+		return w.left(i, wire.Blocked, detail)
+	}
+	if !slices.ContainsFunc(all, func(m member) bool { return m.info.Kind == files.Regular }) {
+		return nil
+	}
+	describe(&i, c, w.identifyAll(c, at, all))
+	if w.job.Mode == wire.Plan {
+		return w.report(i)
+	}
+	if ok, err := w.sealFolder(c, &i, at, info, all); err != nil || !ok {
+		return err
+	}
+	return w.report(w.empty(i, at, info, all))
+}
+
+func (w *Worker) identifyAll(c *catalogue.Credential, at place, all []member) identify.Finding {
+	var findings []identify.Finding
+	for _, m := range all {
+		if m.info.Kind != files.Regular || m.info.UID != w.job.UID || c.Identify == "" || len(findings) >= maxIdentified {
+			continue
+		}
+		p := place{base: at.base, name: path.Join(at.name, m.name)}
+		data, _, err := w.dir(p.base).Read(p.name, maxRead)
+		if err != nil {
+			continue
+		}
+		findings = append(findings, identify.Read(c.Identify, data, beside{w, p}))
+		clear(data)
+	}
+	return identify.Merge(findings)
+}
+
+// empty removes the members and then the folder, and says what it met.
+func (w *Worker) empty(i wire.Item, at place, info files.Info, all []member) wire.Item {
+	i.Outcome, i.Detail = wire.Verified, "deleted"
+	if i.Sealed {
+		i.Detail = "sealed"
+	}
+	for _, m := range all {
+		name := path.Join(at.name, m.name)
+		err := w.dir(at.base).Remove(name, m.info)
+		switch {
+		case err != nil && !errors.Is(err, files.ErrNotExist):
+			if i.Outcome != wire.Blocked {
+				i.Outcome, i.Detail = wire.Blocked, detailOf(err)
+			}
+			continue
+		case m.info.Kind == files.Regular && m.info.UID != w.job.UID:
+			i.Outcome, i.Detail = wire.Blocked, "foreign-owner"
+		case m.info.Kind == files.Regular && m.info.Links > 1:
+			i.Outcome, i.Detail = wire.Blocked, "other-hard-link"
+		}
+		i.Removed = true
+	}
+	if err := w.dir(at.base).Remove(at.name, info); err != nil && !errors.Is(err, files.ErrNotExist) {
+		if i.Outcome == wire.Verified {
+			i.Outcome, i.Detail = wire.Blocked, detailOf(err)
+		}
+		return i
+	}
+	w.synced[at.base+"\x00"+at.name] = true
+	i.Gone = true
+	return i
+}
+
+// pack writes the folder as a tar stream, attributes and all.
+func (w *Worker) pack(out io.Writer, at place, self files.Attributes, all []member) error {
+	tw := tar.NewWriter(out)
+	if err := tw.WriteHeader(header("./", tar.TypeDir, self)); err != nil {
+		return err
+	}
+	// Folders before what is in them.
+	sorted := slices.Clone(all)
+	slices.SortFunc(sorted, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	for _, m := range sorted {
+		if err := w.packOne(tw, place{base: at.base, name: path.Join(at.name, m.name)}, m); err != nil {
+			return err
+		}
+	}
+	return tw.Close()
+}
+
+func (w *Worker) packOne(tw *tar.Writer, at place, m member) error {
+	plain := files.Attributes{UID: m.info.UID, GID: m.info.GID, Mode: m.info.Mode, ModTime: m.info.ModTime, AccessTime: m.info.AccessTime}
+	switch m.info.Kind {
+	case files.Directory:
+		as, err := w.dir(at.base).AttributesOfDir(at.name)
+		if err != nil {
+			return err
+		}
+		return tw.WriteHeader(header(m.name+"/", tar.TypeDir, as))
+	case files.Link:
+		target, err := w.dir(at.base).Target(at.name)
+		if err != nil {
+			return err
+		}
+		h := header(m.name, tar.TypeSymlink, plain)
+		h.Linkname = target
+		return tw.WriteHeader(h)
+	case files.Regular:
+	default:
+		return nil // sockets, FIFOs: their makers make them anew
+	}
+	file, info, err := w.dir(at.base).OpenRegular(at.name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if !info.Same(m.info) {
+		return fmt.Errorf("pack: %w", files.ErrChanged)
+	}
+	as, err := files.AttributesOf(file, info)
+	if err != nil {
+		return err
+	}
+	h := header(m.name, tar.TypeReg, as)
+	h.Size = info.Size
+	if err := tw.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.CopyN(tw, file, info.Size)
+	return err
+}
+
+// xattrRecord is what tar programs put before the name of an attribute.
+const xattrRecord = "SCHILY.xattr."
+
+func header(name string, kind byte, as files.Attributes) *tar.Header {
+	h := &tar.Header{Typeflag: kind, Name: name, Mode: int64(as.Mode), Uid: int(as.UID), Gid: int(as.GID),
+		ModTime: as.ModTime, AccessTime: as.AccessTime, Format: tar.FormatPAX, PAXRecords: map[string]string{}}
+	for k, v := range as.Xattrs {
+		h.PAXRecords[xattrRecord+k] = string(v)
+	}
+	return h
+}
+
+func attributesFrom(h *tar.Header) files.Attributes {
+	as := files.Attributes{UID: uint32(h.Uid), GID: uint32(h.Gid), Mode: uint32(h.Mode) & 0o7777, ModTime: h.ModTime, AccessTime: h.AccessTime}
+	for k, v := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(k, xattrRecord); ok {
+			if as.Xattrs == nil {
+				as.Xattrs = map[string][]byte{}
+			}
+			as.Xattrs[name] = []byte(v)
+		}
+	}
+	return as
+}

@@ -1,0 +1,271 @@
+// Package home works in one user's home, in a process that has that user's
+// rights and nothing more: it scans by the catalogue, and lists, seals, removes
+// or restores. The home is hostile: every name is resolved by platform/files.
+// It must not be run in the agent's own process.
+package home
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/purge/identify"
+	"cutoff/agent/purge/wire"
+	"cutoff/platform/files"
+)
+
+// Bounds of one file.
+const (
+	maxRead = 8 << 20  // read for identifiers or edited
+	maxSeal = 64 << 20 // sealed
+)
+
+// Worker is the child's state. It is not safe for concurrent use but for send.
+type Worker struct {
+	job        wire.Job
+	home, root *files.Dir
+	in         io.Reader
+	env        environment
+
+	mu  sync.Mutex // guards out
+	out io.Writer
+
+	seen    map[string]bool // places treated
+	taken   map[string]bool // ids with a sealed copy
+	synced  map[string]bool // folders to make durable at the end
+	entries int
+	ctx     context.Context //nolint:containedctx // one worker is one job; the deadline is the job's
+}
+
+// Serve reads the job from in, does it and answers on out. home and root are
+// the folders the child was given.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.Dir) error {
+	in = bufio.NewReaderSize(in, 64<<10)
+	kind, payload, err := wire.Read(in)
+	if err != nil {
+		return fmt.Errorf("read job: %w", err)
+	}
+	w := &Worker{home: home, root: root.AcrossMounts(), in: in, out: out,
+		seen: map[string]bool{}, taken: map[string]bool{}, synced: map[string]bool{}}
+	if kind != wire.KindJob {
+		return wire.ErrFrame
+	}
+	if err := wire.Unmarshal(payload, &w.job); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(w.job.Seconds)*time.Second)
+	defer cancel()
+	w.ctx = ctx
+	for _, id := range w.job.Taken {
+		w.taken[id] = true
+	}
+	if w.job.Mode == wire.Restore {
+		err = w.restoreAll()
+	} else {
+		err = w.work(ctx)
+	}
+	exhausted := errors.Is(err, errBudget)
+	if err != nil && !exhausted {
+		return err
+	}
+	w.sync()
+	return wire.WriteJSON(w.out, wire.KindDone, wire.Done{Exhausted: exhausted})
+}
+
+// errBudget ends a scan whose time or number of entries is used up.
+var errBudget = errors.New("budget is used up")
+
+// work scans the home; keyring and agents go on beside it.
+func (w *Worker) work(ctx context.Context) error {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { w.keyring(ctx) })
+	// The usual places first, most dangerous first: nothing a user wrote into
+	// his start-up files delays the first removal.
+	for i := range w.job.Catalogue {
+		if err := w.places(&w.job.Catalogue[i], w.usual); err != nil {
+			return err
+		}
+	}
+	w.env = w.readEnvironment()
+	for i := range w.job.Catalogue {
+		if err := w.places(&w.job.Catalogue[i], w.overridden); err != nil {
+			return err
+		}
+	}
+	w.agents(ctx)
+	return nil
+}
+
+// places treats what one catalogue entry names.
+func (w *Worker) places(c *catalogue.Credential, expand func(string) []place) error {
+	if c.Action == catalogue.AgentClear || c.Action == catalogue.KeyringDelete {
+		return nil
+	}
+	for _, p := range c.Paths {
+		for _, at := range expand(p) {
+			if err := w.spend(1); err != nil {
+				return err
+			}
+			if err := w.each(c, at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// each treats what a pattern matches.
+func (w *Worker) each(c *catalogue.Credential, at place) error {
+	for _, name := range w.dir(at.base).Glob(at.name) {
+		if err := w.spend(1); err != nil {
+			return err
+		}
+		if err := w.treat(c, place{base: at.base, name: name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spend counts entries and looks at the clock.
+func (w *Worker) spend(n int) error {
+	if w.entries += n; w.entries > w.job.Entries || w.ctx.Err() != nil {
+		return errBudget
+	}
+	return nil
+}
+
+// place is a name below the home or below the root.
+type place struct{ base, name string }
+
+func (w *Worker) dir(base string) *files.Dir {
+	if base == wire.InHome {
+		return w.home
+	}
+	return w.root
+}
+
+// seenAs is the place's absolute path as the user sees it.
+func (w *Worker) seenAs(p place) string {
+	if p.base == wire.InRoot {
+		return "/" + p.name
+	}
+	if p.name == "." || p.name == "" {
+		return w.job.Home
+	}
+	return strings.TrimSuffix(w.job.Home, "/") + "/" + p.name
+}
+
+// locate turns an absolute path, as the user sees it, into a place. What lies
+// outside root's own home is not root's to name: its places stay in the home.
+func (w *Worker) locate(absolute string) (place, bool) {
+	if w.job.Root != "" {
+		if rest, ok := strings.CutPrefix(absolute, w.job.Root); ok && strings.HasPrefix(rest, "/") {
+			absolute = rest
+		}
+	}
+	if absolute == w.job.Home {
+		return place{base: wire.InHome, name: "."}, true
+	}
+	home := strings.TrimSuffix(w.job.Home, "/") + "/"
+	if rest, ok := strings.CutPrefix(absolute, home); ok {
+		return place{base: wire.InHome, name: rest}, true
+	}
+	if w.job.UID == 0 {
+		return place{}, false
+	}
+	return place{base: wire.InRoot, name: strings.TrimPrefix(absolute, "/")}, true
+}
+
+// inside is how links of the home are followed: absolute targets must lie in it.
+func (w *Worker) inside(absolute string) (string, bool) {
+	p, ok := w.locate(absolute)
+	return p.name, ok && p.base == wire.InHome
+}
+
+// ID is stable for the same product, user and place; again counts what was
+// sealed there before.
+func ID(product, user, path string, again int) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{product, user, path, strconv.Itoa(again)}, "\x00")))
+	return "itm_" + hex.EncodeToString(sum[:10])
+}
+
+// freeID is an id without a sealed copy: what came back after a seal is sealed
+// beside the first copy, never over it.
+func (w *Worker) freeID(product, path string) string {
+	for again := 0; ; again++ {
+		if id := ID(product, w.job.User, path, again); !w.taken[id] {
+			return id
+		}
+	}
+}
+
+func (w *Worker) item(c *catalogue.Credential, p place) wire.Item {
+	path := w.seenAs(p)
+	return wire.Item{ID: w.freeID(c.Product, path), Product: c.Product, Path: path, Base: p.base, Name: p.name,
+		Action: string(c.Action), Regain: string(c.Regain), Confidence: c.Confidence}
+}
+
+// describe adds what names a credential and until when it works by itself.
+func describe(i *wire.Item, c *catalogue.Credential, f identify.Finding) {
+	i.Identifiers = f.Allow(c.Identifiers).Identifiers
+	if c.Harmless {
+		return
+	}
+	if f.Until.IsZero() {
+		i.Unbounded = true
+		return
+	}
+	i.Until = f.Until.Unix()
+}
+
+func (w *Worker) send(kind wire.Kind, v any) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return wire.WriteJSON(w.out, kind, v)
+}
+
+func (w *Worker) report(i wire.Item) error { return w.send(wire.KindItem, i) }
+
+// left reports an item that stays.
+func (w *Worker) left(i wire.Item, outcome, detail string) error {
+	i.Action, i.Outcome, i.Detail = "left", outcome, detail
+	return w.report(i)
+}
+
+// sync makes the folders that were changed durable.
+func (w *Worker) sync() {
+	for key := range w.synced {
+		base, name, _ := strings.Cut(key, "\x00")
+		_ = w.dir(base).SyncParent(name) // a removal that a power cut undoes is found by the sweep
+	}
+}
+
+// detailOf is the word for why something could not be done.
+func detailOf(err error) string {
+	switch {
+	case errors.Is(err, files.ErrImmutable):
+		return "immutable"
+	case errors.Is(err, files.ErrPermission):
+		return "no-permission"
+	case errors.Is(err, files.ErrMount):
+		return "other-filesystem"
+	case errors.Is(err, files.ErrTooLarge):
+		return "too-large"
+	case errors.Is(err, files.ErrChanged), errors.Is(err, files.ErrExist):
+		return "changed"
+	case errors.Is(err, files.ErrLink):
+		return "link-outside"
+	}
+	return "error"
+}

@@ -1,0 +1,239 @@
+package home
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"filippo.io/age"
+
+	"cutoff/agent/purge/wire"
+	"cutoff/platform/files"
+)
+
+// maxSealed bounds one sealed item's ciphertext.
+const maxSealed = maxSeal + 8<<20
+
+// restoreAll puts back what the parent sends.
+func (w *Worker) restoreAll() error {
+	for {
+		kind, payload, err := wire.Read(w.in)
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case wire.KindDone:
+			return nil
+		case wire.KindRestore:
+			var r wire.RestoreItem
+			if err := wire.Unmarshal(payload, &r); err != nil {
+				return err
+			}
+			sealed, err := w.receive()
+			if err != nil {
+				return err
+			}
+			i := wire.Item{ID: r.ID, Action: "left", Outcome: wire.Blocked, Sealed: true}
+			i.Detail = w.restore(&i, r, sealed)
+			clear(r.Key)
+			if err := w.report(i); err != nil {
+				return err
+			}
+		default:
+			return wire.ErrFrame
+		}
+	}
+}
+
+func (w *Worker) receive() ([]byte, error) {
+	var all []byte
+	for {
+		kind, payload, err := wire.Read(w.in)
+		switch {
+		case err != nil:
+			return nil, err
+		case kind == wire.KindEnd:
+			return all, nil
+		case kind != wire.KindChunk || len(all)+len(payload) > maxSealed:
+			return nil, wire.ErrFrame
+		}
+		all = append(all, payload...)
+	}
+}
+
+// restore puts one item back and returns the word for how that went.
+func (w *Worker) restore(i *wire.Item, r wire.RestoreItem, sealed []byte) string {
+	if len(r.Key) == 0 {
+		return "refused"
+	}
+	plain, err := age.Decrypt(bytes.NewReader(sealed), age.NewInjectedFileKeyIdentity(r.Key))
+	if err != nil {
+		return "unreadable"
+	}
+	m, err := readMeta(plain)
+	if err != nil || m.ID != r.ID {
+		return "unreadable"
+	}
+	i.Base, i.Name = m.Base, m.Name
+	back := w.restoreFile
+	if m.Kind == "dir" {
+		back = w.restoreFolder
+	}
+	came, err := back(m, plain)
+	switch {
+	case errors.Is(err, errUnreadable):
+		return "unreadable"
+	case errors.Is(err, files.ErrNotExist):
+		return "folder-gone"
+	case err != nil:
+		return detailOf(err)
+	case came:
+		return "came-back"
+	}
+	i.Action, i.Outcome, i.Sealed = map[string]string{"file": "delete", "edit": "edit", "dir": "delete-dir"}[m.Kind], wire.Verified, false
+	w.synced[m.Base+"\x00"+m.Name] = true
+	return "restored"
+}
+
+// errUnreadable: the sealed copy is not what was sealed.
+var errUnreadable = errors.New("sealed item cannot be read")
+
+func readMeta(plain io.Reader) (meta, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(plain, size[:]); err != nil {
+		return meta{}, err
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > maxMeta {
+		return meta{}, errUnreadable
+	}
+	head := make([]byte, n)
+	if _, err := io.ReadFull(plain, head); err != nil {
+		return meta{}, err
+	}
+	var m meta
+	if err := json.Unmarshal(head, &m); err != nil || m.Version != metaVersion ||
+		!slices.Contains([]string{wire.InHome, wire.InRoot}, m.Base) || !slices.Contains([]string{"file", "edit", "dir"}, m.Kind) {
+		return meta{}, errUnreadable
+	}
+	return m, nil
+}
+
+// restoreFile puts a file back. came says that another is there meanwhile.
+func (w *Worker) restoreFile(m meta, plain io.Reader) (came bool, err error) {
+	data, err := io.ReadAll(io.LimitReader(plain, maxSeal+1))
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	defer clear(data)
+	d := w.dir(m.Base)
+	now, info, err := d.Read(m.Name, maxSeal)
+	switch {
+	case errors.Is(err, files.ErrNotExist):
+		err := d.Write(m.Name, data, m.As, nil)
+		return errors.Is(err, files.ErrExist), ignoring(err, files.ErrExist)
+	case errors.Is(err, files.ErrNotRegular), errors.Is(err, files.ErrTooLarge):
+		return true, nil
+	case err != nil:
+		return false, err
+	case bytes.Equal(now, data):
+		return false, nil // back already
+	}
+	sum := sha256.Sum256(now)
+	if m.Kind != "edit" || !bytes.Equal(sum[:], m.After) || info.Links > 1 {
+		return true, nil
+	}
+	return false, d.Write(m.Name, data, m.As, &info)
+}
+
+func ignoring(err, what error) error {
+	if errors.Is(err, what) {
+		return nil
+	}
+	return err
+}
+
+// restoreFolder unpacks a folder. What is there already stays as it is.
+func (w *Worker) restoreFolder(m meta, plain io.Reader) (came bool, err error) {
+	d := w.dir(m.Base)
+	if err := w.ancestors(d, path.Dir(m.Name)); err != nil {
+		return false, err
+	}
+	type made struct {
+		name string
+		as   files.Attributes
+	}
+	var folders []made
+	tr := tar.NewReader(plain)
+	for {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return false, fmt.Errorf("%w: %w", errUnreadable, err)
+		}
+		name := path.Join(m.Name, path.Clean("/"+h.Name))
+		as := attributesFrom(h)
+		switch h.Typeflag {
+		case tar.TypeDir:
+			err = d.MakeDir(name, 0o700)
+			if err == nil {
+				folders = append(folders, made{name, as})
+			}
+			err = ignoring(err, files.ErrExist)
+		case tar.TypeSymlink:
+			err = ignoring(d.MakeLink(name, h.Linkname), files.ErrExist)
+		case tar.TypeReg:
+			var there bool
+			there, err = w.restoreMember(d, name, as, tr)
+			came = came || there
+		}
+		if err != nil {
+			return came, err
+		}
+	}
+	slices.Reverse(folders) // times of a folder after what is in it
+	for _, f := range folders {
+		if err := d.ApplyToDir(f.name, f.as); err != nil {
+			return came, err
+		}
+	}
+	return came, nil
+}
+
+func (w *Worker) restoreMember(d *files.Dir, name string, as files.Attributes, content io.Reader) (came bool, err error) {
+	data, err := io.ReadAll(io.LimitReader(content, maxSeal))
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	defer clear(data)
+	err = d.Write(name, data, as, nil)
+	if !errors.Is(err, files.ErrExist) {
+		return false, err
+	}
+	now, _, err := d.Read(name, maxSeal)
+	return err != nil || !bytes.Equal(now, data), nil
+}
+
+// ancestors makes the folders above a folder that is put back.
+func (w *Worker) ancestors(d *files.Dir, name string) error {
+	at := ""
+	for part := range strings.SplitSeq(name, "/") {
+		if at = path.Join(at, part); at == "" || at == "." {
+			continue
+		}
+		if err := d.MakeDir(at, 0o700); err != nil && !errors.Is(err, files.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,327 @@
+package home
+
+import (
+	"crypto/sha256"
+	"errors"
+	"path"
+
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/purge/format"
+	"cutoff/agent/purge/identify"
+	"cutoff/agent/purge/wire"
+	"cutoff/platform/files"
+)
+
+// treat handles what lies at one place. Its error ends the whole job; what
+// goes wrong with one item is said in that item.
+func (w *Worker) treat(c *catalogue.Credential, at place) error {
+	found, err := w.resolve(at)
+	switch {
+	case errors.Is(err, files.ErrNotExist):
+		return nil
+	case errors.Is(err, files.ErrPermission):
+		return w.denied(c, at)
+	case err != nil:
+		return w.once(c, at, func(i wire.Item) error { return w.left(i, wire.Blocked, detailOf(err)) })
+	}
+	at.name = found.Name
+	switch {
+	case found.Outside:
+		return w.once(c, at, func(i wire.Item) error { return w.strayLink(c, i, found) })
+	case found.Dangling:
+		return w.once(c, at, func(i wire.Item) error { return w.left(i, wire.Verified, "dangling-link") })
+	case c.Action == catalogue.Look:
+		return w.look(c, at, found)
+	case c.Action == catalogue.DeleteDir && found.Info.Kind == files.Directory:
+		return w.once(c, at, func(i wire.Item) error { return w.folder(c, i, at, found.Info) })
+	case found.Info.Kind == files.Directory:
+		return nil // a folder that has the name of a credential holds none
+	case found.Info.Kind != files.Regular:
+		return w.once(c, at, func(i wire.Item) error { return w.left(i, wire.Verified, found.Info.Kind.String()) })
+	}
+	return w.regular(c, at, found.Info)
+}
+
+// resolve follows links in the home. Outside it no link is followed at all.
+func (w *Worker) resolve(at place) (files.Place, error) {
+	if at.base == wire.InHome {
+		return w.home.Resolve(at.name, w.inside)
+	}
+	i, err := w.root.Stat(at.name)
+	if errors.Is(err, files.ErrLink) {
+		return files.Place{Name: at.name, Outside: true, Linked: true}, nil
+	}
+	return files.Place{Name: at.name, Info: i, Outside: i.Kind == files.Link, Last: true}, err
+}
+
+// once reports a place a single time, whatever leads to it.
+func (w *Worker) once(c *catalogue.Credential, at place, do func(wire.Item) error) error {
+	key := at.base + "\x00" + at.name
+	if w.seen[key] {
+		return nil
+	}
+	w.seen[key] = true
+	return do(w.item(c, at))
+}
+
+// denied reports the folder that may not be entered, if it is this user's.
+func (w *Worker) denied(c *catalogue.Credential, at place) error {
+	for name := path.Dir(at.name); name != "." && at.base == wire.InHome; name = path.Dir(name) {
+		i, err := w.home.Stat(name)
+		if err != nil {
+			continue
+		}
+		if i.UID != w.job.UID {
+			return nil
+		}
+		return w.once(c, place{base: at.base, name: name}, func(i wire.Item) error {
+			return w.left(i, wire.Blocked, "no-permission")
+		})
+	}
+	return nil
+}
+
+// strayLink: a link that leads out of the home. Its target is never touched; a
+// purge unlinks it when it is the credential's own name.
+func (w *Worker) strayLink(c *catalogue.Credential, i wire.Item, found files.Place) error {
+	i.Unbounded = !c.Harmless
+	if w.job.Mode != wire.Purge || !found.Last || found.Info.Kind != files.Link || c.Action == catalogue.Look {
+		return w.left(i, wire.Blocked, "link-outside")
+	}
+	if err := w.unlink(&i, found.Info); err != nil {
+		return w.left(i, wire.Blocked, "link-outside")
+	}
+	i.Action, i.Outcome, i.Detail = string(catalogue.Delete), wire.Blocked, "link-outside"
+	return w.report(i)
+}
+
+// look reads a file only for the files it names.
+func (w *Worker) look(c *catalogue.Credential, at place, found files.Place) error {
+	key := c.ID + "\x00" + at.base + "\x00" + at.name
+	if w.seen[key] || found.Info.Kind != files.Regular || found.Info.UID != w.job.UID {
+		return nil
+	}
+	w.seen[key] = true
+	data, _, err := w.dir(at.base).Read(at.name, maxRead)
+	if err != nil {
+		return nil //nolint:nilerr // what cannot be read names nothing
+	}
+	return w.follow(c, at, data)
+}
+
+// follow treats the files that a file names.
+func (w *Worker) follow(c *catalogue.Credential, at place, data []byte) error {
+	if c.Follow == "" {
+		return nil
+	}
+	named := identify.Follow(c.Follow, data, path.Dir(w.seenAs(at)))
+	for _, p := range named.More {
+		if err := w.named(c, p); err != nil {
+			return err
+		}
+	}
+	for i := range w.job.Catalogue {
+		if as := &w.job.Catalogue[i]; as.ID == c.FollowAs {
+			for _, p := range named.Files {
+				if err := w.named(as, p); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Worker) named(c *catalogue.Credential, written string) error {
+	if err := w.spend(1); err != nil {
+		return err
+	}
+	for _, at := range w.written(written) {
+		if err := w.each(c, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// regular handles a regular file.
+func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) error {
+	if w.seen[at.base+"\x00"+at.name] {
+		return nil
+	}
+	if info.UID != w.job.UID {
+		if c.OnlyIf != "" {
+			return nil // not this user's, and nothing says that it is a credential
+		}
+		return w.once(c, at, func(i wire.Item) error { return w.foreign(c, i, info) })
+	}
+	data, now, err := w.dir(at.base).Read(at.name, maxRead)
+	switch {
+	case errors.Is(err, files.ErrNotExist):
+		return nil
+	case errors.Is(err, files.ErrTooLarge) && c.Action == catalogue.Delete && c.OnlyIf == "":
+		data, now = nil, info // whole, unread: a history of gigabytes
+	case c.OnlyIf != "" && err != nil:
+		return nil
+	case err != nil:
+		return w.once(c, at, func(i wire.Item) error {
+			i.Unbounded = !c.Harmless
+			return w.unread(c, i, at, info, err)
+		})
+	}
+	if c.OnlyIf != "" && !identify.Test(c.OnlyIf, data) {
+		return nil
+	}
+	defer clear(data)
+	finding := identify.Read(c.Identify, data, beside{w, at})
+	follow := func() error { return w.follow(c, at, data) }
+	if c.Action == catalogue.Edit {
+		rest, cut, err := format.Cut(string(c.Format), data, c.Secrets)
+		switch {
+		case err == nil && cut == 0:
+			return follow()
+		case err == nil:
+			if err := w.once(c, at, func(i wire.Item) error {
+				describe(&i, c, finding)
+				return w.edit(c, i, at, now, data, rest)
+			}); err != nil {
+				return err
+			}
+			return follow()
+		case c.Unreadable == "leave":
+			return w.once(c, at, func(i wire.Item) error {
+				i.Unbounded = true
+				return w.left(i, wire.Blocked, "parse-failed")
+			})
+		}
+	}
+	if err := w.once(c, at, func(i wire.Item) error {
+		describe(&i, c, finding)
+		if c.Action == catalogue.Edit {
+			i.Detail = "parse-failed-deleted"
+		}
+		return w.remove(c, i, at, now, data)
+	}); err != nil {
+		return err
+	}
+	return follow()
+}
+
+// unread: a file that cannot be opened. A purge can still unlink a credential.
+func (w *Worker) unread(c *catalogue.Credential, i wire.Item, at place, info files.Info, why error) error {
+	if w.job.Mode == wire.Purge && c.Action == catalogue.Delete {
+		return w.remove(c, i, at, info, nil)
+	}
+	return w.left(i, wire.Blocked, detailOf(why))
+}
+
+// foreign: a file of another owner in this home. A purge unlinks a whole
+// credential; what the file holds for others is not known, so it is blocked.
+func (w *Worker) foreign(c *catalogue.Credential, i wire.Item, info files.Info) error {
+	i.Unbounded = !c.Harmless
+	if w.job.Mode != wire.Purge || c.Action == catalogue.Edit || i.Base != wire.InHome {
+		return w.left(i, wire.Blocked, "foreign-owner")
+	}
+	if err := w.unlink(&i, info); err != nil {
+		return w.left(i, wire.Blocked, "foreign-owner")
+	}
+	i.Action, i.Outcome, i.Detail = string(catalogue.Delete), wire.Blocked, "foreign-owner"
+	return w.report(i)
+}
+
+// remove takes a whole file away.
+func (w *Worker) remove(c *catalogue.Credential, i wire.Item, at place, info files.Info, data []byte) error {
+	i.Action = string(catalogue.Delete)
+	if w.job.Mode == wire.Plan {
+		return w.report(i)
+	}
+	if ok, err := w.sealFile(c, &i, at, info, data, nil); err != nil || !ok {
+		return err
+	}
+	if err := w.unlink(&i, info); err != nil {
+		i.Sealed = false
+		return w.left(i, wire.Blocked, detailOf(err))
+	}
+	i.Outcome = wire.Verified
+	if i.Detail == "" {
+		i.Detail = "deleted"
+		if i.Sealed {
+			i.Detail = "sealed"
+		}
+	}
+	if info.Links > 1 {
+		i.Outcome, i.Detail = wire.Blocked, "other-hard-link"
+	}
+	return w.report(i)
+}
+
+// edit cuts the secrets out of a mixed file.
+func (w *Worker) edit(c *catalogue.Credential, i wire.Item, at place, info files.Info, data, rest []byte) error {
+	if info.Links > 1 {
+		return w.remove(c, i, at, info, data) // an edit would be seen by the other names
+	}
+	if w.job.Mode == wire.Plan {
+		return w.report(i)
+	}
+	as, err := w.attributes(at)
+	if err != nil {
+		return w.left(i, wire.Blocked, detailOf(err))
+	}
+	if ok, err := w.sealFile(c, &i, at, info, data, rest); err != nil || !ok {
+		return err
+	}
+	if err := w.dir(at.base).Write(at.name, rest, as, &info); err != nil {
+		i.Sealed = false
+		return w.left(i, wire.Blocked, detailOf(err))
+	}
+	if back, _, err := w.dir(at.base).Read(at.name, maxRead); err != nil || string(back) != string(rest) {
+		i.Action, i.Outcome, i.Detail = "left", wire.Blocked, "re-created"
+		return w.report(i)
+	}
+	sum := sha256.Sum256(rest)
+	i.Removed, i.Digest, i.Outcome, i.Detail = true, sum[:], wire.Verified, "edited"
+	if i.Sealed {
+		i.Detail = "sealed"
+	}
+	return w.report(i)
+}
+
+func (w *Worker) attributes(at place) (files.Attributes, error) {
+	file, info, err := w.dir(at.base).OpenRegular(at.name)
+	if err != nil {
+		return files.Attributes{}, err
+	}
+	defer file.Close()
+	return files.AttributesOf(file, info)
+}
+
+// unlink removes the item's name.
+func (w *Worker) unlink(i *wire.Item, info files.Info) error {
+	if err := w.dir(i.Base).Remove(i.Name, info); err != nil && !errors.Is(err, files.ErrNotExist) {
+		return err
+	}
+	w.synced[i.Base+"\x00"+i.Name] = true
+	i.Removed, i.Gone = true, true
+	return nil
+}
+
+// beside lets a reader look at a file's neighbours.
+type beside struct {
+	w  *Worker
+	at place
+}
+
+func (b beside) Name() string { return path.Base(b.at.name) }
+
+func (b beside) Sibling(name string) []byte {
+	name = path.Join(path.Dir(b.at.name), name)
+	info, err := b.w.dir(b.at.base).Stat(name)
+	if err != nil || info.UID != b.w.job.UID {
+		return nil
+	}
+	data, _, err := b.w.dir(b.at.base).Read(name, maxRead)
+	if err != nil {
+		return nil
+	}
+	return data
+}

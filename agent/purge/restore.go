@@ -1,0 +1,296 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"filippo.io/age"
+	"google.golang.org/protobuf/proto"
+
+	"cutoff/agent/journal"
+	"cutoff/agent/purge/wire"
+	"cutoff/platform/files"
+	"cutoff/platform/users"
+	cutoffv1 "cutoff/proto/cutoff/v1"
+)
+
+// detailRestored is the word of an item that is back.
+const detailRestored = "restored"
+
+// headersAtOnce is how many headers one call of Unseal carries.
+const headersAtOnce = 200
+
+// Restore puts back what was sealed under the warrant's cut, and destroys each
+// sealed copy once its item is back. Run again, it goes on where it stopped.
+func (p *Purger) Restore(ctx context.Context, w *journal.Warrant, unseal Unseal) (Result, error) {
+	if !w.Valid() || w.Kind() != cutoffv1.OrderKind_ORDER_KIND_LIFT {
+		return Result{}, ErrWarrant
+	}
+	e, err := p.errand(wire.Restore, w)
+	if err != nil {
+		return Result{}, err
+	}
+	defer e.close()
+	for id, item := range w.Noted() {
+		if item.GetDetail() == detailRestored {
+			e.items[id] = item
+		}
+	}
+	err = e.restoreAll(ctx, unseal)
+	r := Result{Items: e.sorted(), FinishedBoot: p.config.Boot(), Complete: err == nil, CatalogueVersion: p.version}
+	for _, i := range r.Items {
+		r.Complete = r.Complete && i.GetOutcome() != cutoffv1.Outcome_OUTCOME_RETRYING
+	}
+	return r, errors.Join(err, e.noted())
+}
+
+// restoreAll asks for the keys of a batch at a time, in the order in which
+// copies go back, and gives each user's to a child of his.
+func (e *errand) restoreAll(ctx context.Context, unseal Unseal) error {
+	all := e.store.all()
+	if len(all) == 0 {
+		return nil
+	}
+	now, err := listUsers(e.purger.config.Root)
+	if err != nil {
+		return err
+	}
+	for len(all) > 0 {
+		batch := all[:min(len(all), headersAtOnce)]
+		all = all[len(batch):]
+		keys, err := e.keys(ctx, batch, unseal)
+		if err != nil {
+			return err
+		}
+		for _, part := range byUser(batch) {
+			if err := e.restoreFor(ctx, now, part, keys); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// byUser groups items by user, in order.
+func byUser(all []sealedItem) [][]sealedItem {
+	at := map[string]int{}
+	var out [][]sealedItem
+	for _, s := range all {
+		n, ok := at[s.user.Name]
+		if !ok {
+			n = len(out)
+			at[s.user.Name] = n
+			out = append(out, nil)
+		}
+		out[n] = append(out[n], s)
+	}
+	return out
+}
+
+// keys asks the server to open the headers; only file keys come back.
+func (e *errand) keys(ctx context.Context, batch []sealedItem, unseal Unseal) (map[string]*cutoffv1.FileKey, error) {
+	var headers []*cutoffv1.SealedHeader
+	for _, s := range batch {
+		header, err := readHeader(e.store.path(s.item.GetId(), ".age"))
+		if err != nil {
+			e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "unreadable", true)
+			continue
+		}
+		headers = append(headers, &cutoffv1.SealedHeader{ItemId: s.item.GetId(), Header: header})
+	}
+	out := map[string]*cutoffv1.FileKey{}
+	if len(headers) == 0 {
+		return out, nil
+	}
+	keys, err := unseal(ctx, headers)
+	if err != nil {
+		return nil, fmt.Errorf("ask for file keys: %w", err)
+	}
+	for _, k := range keys {
+		out[k.GetItemId()] = k
+	}
+	return out, nil
+}
+
+func readHeader(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return age.ExtractHeader(io.LimitReader(file, 1<<20))
+}
+
+// restoreFor runs a child for one user's items until it has done them all.
+func (e *errand) restoreFor(ctx context.Context, now []users.User, items []sealedItem, keys map[string]*cutoffv1.FileKey) error {
+	var due []sealedItem
+	for _, s := range items {
+		switch key := keys[s.item.GetId()]; {
+		case key == nil && e.items[s.item.GetId()] != nil: // reported already
+		case key == nil || len(key.GetKey()) == 0:
+			e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_RETRYING, "refused", true)
+		default:
+			due = append(due, s)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	u, base, err := e.find(now, due[0].user)
+	if err != nil {
+		for _, s := range due {
+			e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "user-gone", true)
+		}
+		return nil //nolint:nilerr // said in the items
+	}
+	defer base.Close()
+	r := &restorer{errand: e, user: u, home: base, due: due, keys: keys}
+	for attempt := 0; attempt < childAttempts && len(r.due) > 0; attempt++ {
+		err := r.attempt(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, errStore) {
+			return err
+		}
+		if err != nil {
+			e.log("child stopped", u, err)
+		}
+	}
+	for _, s := range r.due {
+		e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "child-killed", true)
+	}
+	return nil
+}
+
+// find returns the user as he is now, if he is the one whose item was sealed.
+func (e *errand) find(now []users.User, was users.User) (users.User, *files.Dir, error) {
+	for _, u := range now {
+		if u.Name == was.Name && u.UID == was.UID {
+			base, err := e.root.Below(u.Home)
+			return u, base, err
+		}
+	}
+	return users.User{}, nil, os.ErrNotExist
+}
+
+// restorer hands one user's items to a child.
+type restorer struct {
+	errand *errand
+	user   users.User
+	home   *files.Dir
+	due    []sealedItem
+	keys   map[string]*cutoffv1.FileKey
+}
+
+func (r *restorer) attempt(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, childSeconds*2*1e9+childGrace)
+	defer cancel()
+	return r.errand.child(r.user, r.home).Run(ctx, r.talk)
+}
+
+func (r *restorer) talk(in io.WriteCloser, out io.Reader) error {
+	job := r.errand.job(r.user)
+	job.Catalogue, job.Taken, job.Recipient, job.Seconds = nil, nil, "", 2*childSeconds
+	if err := wire.WriteJSON(in, wire.KindJob, job); err != nil {
+		return err
+	}
+	for len(r.due) > 0 {
+		if err := r.one(in, out, r.due[0]); err != nil {
+			return err
+		}
+		r.due = r.due[1:]
+	}
+	return wire.Write(in, wire.KindDone, nil)
+}
+
+// one sends one sealed item and takes the child's answer.
+func (r *restorer) one(in io.Writer, out io.Reader, s sealedItem) error {
+	id := s.item.GetId()
+	file, err := os.Open(r.errand.store.path(id, ".age"))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errStore, err)
+	}
+	defer file.Close()
+	if err := wire.WriteJSON(in, wire.KindRestore, wire.RestoreItem{ID: id, Key: r.keys[id].GetKey()}); err != nil {
+		return err
+	}
+	buf := make([]byte, 256<<10)
+	for {
+		n, err := file.Read(buf)
+		if n > 0 {
+			if err := wire.Write(in, wire.KindChunk, buf[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", errStore, err)
+		}
+	}
+	if err := wire.Write(in, wire.KindEnd, nil); err != nil {
+		return err
+	}
+	kind, payload, err := wire.Read(out)
+	if err != nil {
+		return err
+	}
+	var i wire.Item
+	if kind != wire.KindItem {
+		return wire.ErrFrame
+	}
+	if err := wire.Unmarshal(payload, &i); err != nil {
+		return err
+	}
+	return r.take(s, i)
+}
+
+// take holds the child's word against the file system, and lets the sealed
+// copy go only when the item is seen.
+func (r *restorer) take(s sealedItem, i wire.Item) error {
+	if i.ID != s.item.GetId() {
+		return wire.ErrFrame
+	}
+	if i.Outcome != wire.Verified || i.Sealed {
+		r.errand.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, text(i.Detail), true)
+		return nil
+	}
+	dir := r.home
+	if i.Base == wire.InRoot {
+		dir = r.errand.root.AcrossMounts()
+	}
+	if found, err := dir.Stat(i.Name); err != nil || found.Kind != files.Regular && found.Kind != files.Directory {
+		r.errand.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "not-shown", true)
+		return nil
+	}
+	r.errand.putBack(s, s.item.GetAction(), cutoffv1.Outcome_OUTCOME_VERIFIED, detailRestored, false)
+	if err := r.errand.warrant.Note(r.errand.items[i.ID]); err != nil { // before the copy goes
+		return fmt.Errorf("%w: %w", errStore, err)
+	}
+	return r.errand.store.remove(i.ID)
+}
+
+// putBack reports one item of a lift.
+func (e *errand) putBack(s sealedItem, action string, outcome cutoffv1.Outcome, detail string, sealed bool) {
+	item := proto.CloneOf(s.item)
+	item.Action, item.Outcome, item.Detail, item.Sealed, item.RemovedBootMs = action, outcome, detail, sealed, 0
+	e.add(item)
+}
+
+// destroySealed ends what an earlier seal of this cut kept: a purge is final.
+func (e *errand) destroySealed() error {
+	for _, s := range e.store.all() {
+		if err := e.store.remove(s.item.GetId()); err != nil {
+			return err
+		}
+		item := proto.CloneOf(s.item)
+		item.Sealed, item.Outcome, item.Detail = false, cutoffv1.Outcome_OUTCOME_VERIFIED, "sealed-copy-destroyed"
+		e.add(item)
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package purge
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/purge/home"
+	"cutoff/agent/purge/wire"
+	"cutoff/platform/files"
+	"cutoff/platform/users"
+	cutoffv1 "cutoff/proto/cutoff/v1"
+)
+
+// talk is the parent's side of one child. The child runs as a user who may be
+// hostile: nothing it says is believed that can be looked up.
+type talk struct {
+	errand *errand
+	user   users.User
+	home   *files.Dir
+	items  int
+	kept   map[string]bool // ids this child has sealed
+}
+
+var idPattern = regexp.MustCompile(`^itm_[0-9a-f]{20}$`)
+
+// run sends the job and takes answers until the child is done.
+func (t *talk) run(in io.WriteCloser, out io.Reader) error {
+	if err := wire.WriteJSON(in, wire.KindJob, t.errand.job(t.user)); err != nil {
+		return fmt.Errorf("send job: %w", err)
+	}
+	var open *incoming
+	for {
+		kind, payload, err := wire.Read(out)
+		if err != nil {
+			return fmt.Errorf("child went silent: %w", err)
+		}
+		switch kind {
+		case wire.KindItem:
+			var i wire.Item
+			if err := wire.Unmarshal(payload, &i); err != nil {
+				return err
+			}
+			if err := t.item(i); err != nil {
+				return err
+			}
+		case wire.KindSeal:
+			if open, err = t.begin(payload); err != nil {
+				return err
+			}
+		case wire.KindChunk:
+			if open == nil {
+				return wire.ErrFrame
+			}
+			open.write(payload)
+		case wire.KindEnd:
+			if open == nil {
+				return wire.ErrFrame
+			}
+			if err := t.end(in, open, payload); err != nil {
+				return err
+			}
+			open = nil
+		case wire.KindDone:
+			var d wire.Done
+			if err := wire.Unmarshal(payload, &d); err != nil {
+				return err
+			}
+			t.done(d)
+			return nil
+		default:
+			return wire.ErrFrame
+		}
+	}
+}
+
+func (t *talk) done(d wire.Done) {
+	if d.Exhausted {
+		t.errand.add(t.errand.homeItem(t.user, "budget"))
+		return
+	}
+	t.errand.finished(t.user.Name)
+}
+
+// begin opens the file for one sealed item.
+func (t *talk) begin(payload []byte) (*incoming, error) {
+	var i wire.Item
+	if err := wire.Unmarshal(payload, &i); err != nil {
+		return nil, err
+	}
+	if t.errand.mode != wire.Seal || !idPattern.MatchString(i.ID) {
+		return nil, wire.ErrFrame
+	}
+	return t.errand.store.begin(t.user, t.proto(i))
+}
+
+// end makes one sealed item durable and answers the child.
+func (t *talk) end(in io.Writer, open *incoming, payload []byte) error {
+	var whole wire.Answer
+	if err := wire.Unmarshal(payload, &whole); err != nil {
+		return err
+	}
+	answer := wire.Answer{}
+	if !whole.Kept {
+		open.discard()
+	} else if err := open.commit(); err == nil {
+		answer.Kept = true
+		t.kept[open.item.GetId()] = true
+	} else if errors.Is(err, errNoRoom) {
+		answer.Again = t.errand.store.freeReserve()
+	} else {
+		return err
+	}
+	return wire.WriteJSON(in, wire.KindAnswer, answer)
+}
+
+// item takes one item, after a look of its own.
+func (t *talk) item(i wire.Item) error {
+	if t.items++; t.items > childItems || !idPattern.MatchString(i.ID) || !t.errand.belongs(i.ID, t.user.Name) {
+		return wire.ErrFrame
+	}
+	t.verify(&i)
+	item := t.proto(i)
+	if !i.Sealed && t.kept[i.ID] {
+		if err := t.errand.store.remove(i.ID); err != nil { // a copy of what stayed where it was
+			return err
+		}
+	}
+	if i.Sealed && !t.kept[i.ID] {
+		return wire.ErrFrame
+	}
+	t.errand.add(item)
+	return nil
+}
+
+// verify holds the child's word against the file system. It opens nothing but
+// regular files, follows nothing, and crosses no mount.
+func (t *talk) verify(i *wire.Item) {
+	if t.errand.mode == wire.Plan {
+		return
+	}
+	dir := t.home
+	if i.Base == wire.InRoot {
+		dir = t.errand.root
+	}
+	switch {
+	case i.Gone:
+		_, err := dir.Stat(i.Name)
+		switch {
+		case errors.Is(err, files.ErrNotExist):
+		case errors.Is(err, files.ErrMount):
+			if i.Outcome == wire.Verified {
+				i.Outcome, i.Detail = wire.Accepted, "other-filesystem"
+			}
+		default:
+			i.Outcome, i.Detail = wire.Blocked, "re-created"
+		}
+	case len(i.Digest) > 0:
+		data, _, err := dir.Read(i.Name, maxEdited)
+		if sum := sha256.Sum256(data); err == nil && !bytes.Equal(sum[:], i.Digest) {
+			i.Outcome, i.Detail = wire.Blocked, "re-created"
+		} else if errors.Is(err, files.ErrMount) {
+			i.Outcome, i.Detail = wire.Accepted, "other-filesystem"
+		} else if err != nil {
+			i.Outcome, i.Detail = wire.Blocked, "re-created"
+		}
+	case i.Outcome == wire.Verified && i.Action != "left" && onDisk(i.Action):
+		i.Outcome, i.Detail = wire.Blocked, "not-shown"
+	}
+}
+
+// maxEdited bounds what is read back of an edited file.
+const maxEdited = 8 << 20
+
+func onDisk(action string) bool {
+	return action != string(catalogue.KeyringDelete) && action != string(catalogue.AgentClear)
+}
+
+// proto turns a child's item into the receipt's. Texts come from names that a
+// user chose: they are made valid and bounded.
+func (t *talk) proto(i wire.Item) *cutoffv1.Item {
+	item := &cutoffv1.Item{
+		Id: i.ID, Product: text(i.Product), User: t.user.Name, Path: text(i.Path), Action: text(i.Action),
+		Outcome: outcomes[i.Outcome], Detail: text(i.Detail), ResidualUnbounded: i.Unbounded, Sealed: i.Sealed,
+		Regain: text(i.Regain), Confidence: text(i.Confidence),
+	}
+	if i.Until != 0 {
+		item.ResidualUntil = timestamppb.New(time.Unix(i.Until, 0))
+	}
+	for n, id := range i.Identifiers {
+		if n < 64 {
+			item.Identifiers = append(item.Identifiers, &cutoffv1.Identifier{Kind: text(id.Kind), Value: text(id.Value)})
+		}
+	}
+	if i.Removed {
+		now := t.errand.purger.config.Boot()
+		item.RemovedBootMs = now.Milliseconds()
+		t.errand.removed(now)
+	}
+	return item
+}
+
+var outcomes = map[string]cutoffv1.Outcome{
+	wire.Verified: cutoffv1.Outcome_OUTCOME_VERIFIED, wire.Accepted: cutoffv1.Outcome_OUTCOME_ACCEPTED,
+	wire.Unsupported: cutoffv1.Outcome_OUTCOME_UNSUPPORTED, wire.Retrying: cutoffv1.Outcome_OUTCOME_RETRYING,
+	wire.Blocked: cutoffv1.Outcome_OUTCOME_BLOCKED,
+}
+
+// maxText bounds a text of an item: a path and some.
+const maxText = 4400
+
+func text(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// homeItem says of a whole home that it could not be worked through.
+func (e *errand) homeItem(u users.User, detail string) *cutoffv1.Item {
+	return &cutoffv1.Item{Id: home.ID("home", u.Name, u.Home, 0), Product: "home", User: u.Name, Path: u.Home, Action: "left",
+		Outcome: cutoffv1.Outcome_OUTCOME_BLOCKED, Detail: detail, ResidualUnbounded: true, Regain: string(catalogue.None), Confidence: "confirmed"}
+}

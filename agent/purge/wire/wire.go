@@ -1,0 +1,182 @@
+// Package wire is what the agent and its child in a user's home say to each
+// other over two pipes: frames of bounded length. The only secret that ever
+// goes along is one sealed item's ciphertext (and, in a lift, its file key). It
+// must not act on what it carries.
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/purge/identify"
+)
+
+// Kind says what a frame holds.
+type Kind byte
+
+// Kinds of frames.
+const (
+	_ Kind = iota
+	// KindJob: the parent's first frame, a Job.
+	KindJob
+	// KindItem: one item is done, an Item.
+	KindItem
+	// KindSeal begins one sealed item, an Item; KindChunk frames of ciphertext
+	// follow, then KindEnd; the parent answers KindAnswer.
+	KindSeal
+	KindChunk
+	KindEnd
+	KindAnswer
+	// KindRestore begins one item to be put back, a Restore; chunks and an end
+	// follow, the child answers KindItem.
+	KindRestore
+	// KindDone is the last frame of either side.
+	KindDone
+)
+
+// MaxFrame bounds a frame's payload.
+const MaxFrame = 4 << 20
+
+// ErrFrame says that the other side does not keep to the protocol.
+var ErrFrame = errors.New("malformed frame")
+
+// Modes of a job.
+const (
+	Plan    = "plan"
+	Purge   = "purge"
+	Seal    = "seal"
+	Restore = "restore"
+)
+
+// Job is what a child is to do.
+type Job struct {
+	Mode string `json:"mode"`
+	User string `json:"user"`
+	// Home is the user's home as he sees it; Root is the trial root or empty.
+	Home string `json:"home"`
+	Root string `json:"root,omitempty"`
+	UID  uint32 `json:"uid"`
+	// Recipient is whom a seal encrypts to.
+	Recipient string `json:"recipient,omitempty"`
+	// DropRegainable: a seal removes outright what a sign-in regains.
+	DropRegainable bool `json:"drop_regainable,omitempty"`
+	// Taken are ids that have a sealed copy already.
+	Taken []string `json:"taken,omitempty"`
+	// Seconds and Entries are the child's budgets.
+	Seconds   int                    `json:"seconds"`
+	Entries   int                    `json:"entries"`
+	Catalogue []catalogue.Credential `json:"catalogue,omitempty"`
+}
+
+// Outcomes as the receipt has them; empty: not treated yet (plan).
+const (
+	Verified    = "verified"
+	Accepted    = "accepted"
+	Unsupported = "unsupported"
+	Retrying    = "retrying"
+	Blocked     = "blocked"
+)
+
+// Item is one credential as the child reports it.
+type Item struct {
+	ID      string `json:"id"`
+	Product string `json:"product"`
+	// Path is the place as the user sees it.
+	Path string `json:"path"`
+	// Base and Name are the place for the parent: a name below the home, or
+	// below the root.
+	Base        string                `json:"base,omitempty"`
+	Name        string                `json:"name,omitempty"`
+	Action      string                `json:"action"`
+	Outcome     string                `json:"outcome,omitempty"`
+	Detail      string                `json:"detail,omitempty"`
+	Regain      string                `json:"regain,omitempty"`
+	Confidence  string                `json:"confidence,omitempty"`
+	Identifiers []identify.Identifier `json:"identifiers,omitempty"`
+	// Until is Unix seconds; 0 with Unbounded false: nothing lives on.
+	Until     int64 `json:"until,omitempty"`
+	Unbounded bool  `json:"unbounded,omitempty"`
+	Sealed    bool  `json:"sealed,omitempty"`
+	// Gone: the parent is to see that Name is absent. Digest: that its content
+	// is what is left.
+	Gone   bool   `json:"gone,omitempty"`
+	Digest []byte `json:"digest,omitempty"`
+	// Removed: something was taken away.
+	Removed bool `json:"removed,omitempty"`
+}
+
+// Bases of Item.Name.
+const (
+	InHome = "home"
+	InRoot = "root"
+)
+
+// Answer is the parent's word on one sealed item.
+type Answer struct {
+	// Kept: the ciphertext is durable. Again: there is room now, send it again.
+	Kept  bool `json:"kept,omitempty"`
+	Again bool `json:"again,omitempty"`
+}
+
+// RestoreItem is one item to be put back.
+type RestoreItem struct {
+	ID  string `json:"id"`
+	Key []byte `json:"key"`
+}
+
+// Done is a child's last word.
+type Done struct {
+	// Exhausted: a budget ran out before everything was looked at.
+	Exhausted bool `json:"exhausted,omitempty"`
+}
+
+// Write writes one frame.
+func Write(w io.Writer, kind Kind, payload []byte) error {
+	if len(payload) > MaxFrame {
+		return fmt.Errorf("%w: %d bytes", ErrFrame, len(payload))
+	}
+	frame := make([]byte, 5, 5+len(payload))
+	frame[0] = byte(kind)
+	binary.BigEndian.PutUint32(frame[1:], uint32(len(payload)))
+	_, err := w.Write(append(frame, payload...))
+	return err
+}
+
+// WriteJSON writes one frame with v in it.
+func WriteJSON(w io.Writer, kind Kind, v any) error {
+	payload, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write frame: %w", err)
+	}
+	return Write(w, kind, payload)
+}
+
+// Read reads one frame.
+func Read(r io.Reader) (Kind, []byte, error) {
+	var head [5]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	n := binary.BigEndian.Uint32(head[1:])
+	if n > MaxFrame {
+		return 0, nil, fmt.Errorf("%w: %d bytes", ErrFrame, n)
+	}
+	payload := make([]byte, n)
+	if _, err := io.ReadFull(r, payload); err != nil {
+		return 0, nil, err
+	}
+	return Kind(head[0]), payload, nil
+}
+
+// Unmarshal reads a frame's payload; the reader's own words may quote it, so
+// they are not handed on.
+func Unmarshal(payload []byte, v any) error {
+	if json.Unmarshal(payload, v) != nil {
+		return ErrFrame
+	}
+	return nil
+}
