@@ -163,8 +163,9 @@ func (a *agents) challenge(s *session, challenge []byte) error {
 	if len(challenge) != challengeSize {
 		return fault.New(fault.Invalid, "a challenge has %d bytes", challengeSize)
 	}
-	s.renew(challenge)
-	a.hub.Wake(s.peer.DeviceID)
+	if s.renew(challenge) {
+		a.hub.Wake(s.peer.DeviceID)
+	}
 	return nil
 }
 
@@ -190,6 +191,7 @@ func (a *agents) receipt(s *session, envelope []byte) error {
 	if err != nil {
 		return err
 	}
+	s.answered()
 	// A receipt may make the next order due (a lift that waited for it).
 	a.hub.Wake(s.peer.DeviceID)
 	return nil

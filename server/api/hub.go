@@ -208,6 +208,7 @@ func (h *Hub) deliver(ctx context.Context, orders Orders, s *session, release fu
 	if order == nil {
 		s.giveBack(challenge)
 	} else {
+		s.sent()
 		messages = append(messages, &cutoffv1.ConnectResponse{
 			Message: &cutoffv1.ConnectResponse_Order{Order: order},
 		})

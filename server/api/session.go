@@ -49,6 +49,11 @@ type session struct {
 	mu sync.Mutex
 	// challenge is the newest one not yet answered by an order.
 	challenge []byte
+	// working: an order was sent and its receipt has not come. A fresh challenge
+	// alone does not make the server send it again.
+	working bool
+	// missed: something was due while there was no challenge to answer.
+	missed bool
 	// asked are dry runs not sent yet; plans wait for their answers. Both are
 	// nil on most streams, for ever.
 	asked []string
@@ -83,11 +88,22 @@ func (s *session) close() {
 	s.over = true
 }
 
-// renew replaces the challenge that the next order answers.
-func (s *session) renew(challenge []byte) {
+// renew replaces the challenge that the next order answers, and reports whether
+// that is a reason to look for one.
+func (s *session) renew(challenge []byte) (look bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.challenge = challenge
+	look = !s.working || s.missed
+	s.missed = false
+	return look
+}
+
+// answered notes that the device has nothing to work on any more.
+func (s *session) answered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.working = false
 }
 
 // take removes the challenge and what is to be asked.
@@ -101,7 +117,15 @@ func (s *session) take() (messages []*cutoffv1.ConnectResponse, challenge []byte
 	}
 	s.asked = nil
 	challenge, s.challenge = s.challenge, nil
+	s.missed = challenge == nil
 	return messages, challenge
+}
+
+// sent notes that an order goes out.
+func (s *session) sent() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.working = true
 }
 
 // giveBack puts a challenge that no order answered back, unless the agent has

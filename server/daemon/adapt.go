@@ -6,7 +6,6 @@ import (
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/server/connector"
-	"cutoff/server/cut"
 	"cutoff/server/flow"
 )
 
@@ -38,24 +37,4 @@ func (b bearer) Bearer(ctx context.Context, secret string) (flow.Actor, error) {
 		return b.flow.APIKey(ctx, secret)
 	}
 	return b.flow.Session(ctx, secret)
-}
-
-// orders is flow as the hub wants it.
-type orders struct{ *flow.Flow }
-
-// OrdersDue is api.Orders: the devices whose cut has an order not answered yet.
-func (o orders) OrdersDue(ctx context.Context) ([]string, error) {
-	var due []string
-	for _, state := range []cut.State{cut.Open, cut.Settled, cut.Lifting} {
-		cuts, err := o.Cuts(ctx, flow.CutFilter{State: state})
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range cuts {
-			if c.DeviceID != "" && c.ReceiptDue() {
-				due = append(due, c.DeviceID)
-			}
-		}
-	}
-	return due, nil
 }

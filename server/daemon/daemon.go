@@ -158,6 +158,9 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 	if err := s.flow.ReapplyShredding(ctx); err != nil {
 		return err
 	}
+	if err := s.flow.ReapplyShredding(ctx); err != nil {
+		return err
+	}
 	if err := s.registry.Reload(ctx); err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (s *Server) runWriter(ctx context.Context) error {
 	}
 }
 
-func (s *Server) runHub(ctx context.Context) error { return s.hub.Run(ctx, orders{s.flow}) }
+func (s *Server) runHub(ctx context.Context) error { return s.hub.Run(ctx, s.flow) }
 
 func (s *Server) runQueue(ctx context.Context) error {
 	if err := s.queue.Run(ctx); err != nil && ctx.Err() == nil {

@@ -68,6 +68,9 @@ type CutTx interface {
 	// DueOrder is the order the device has not answered yet; found is false if
 	// there is none.
 	DueOrder(ctx context.Context, deviceID string) (o order.Order, found bool, err error)
+	// DevicesWithOrders lists the devices that have an unanswered order which may
+	// be sent at now, and was not sent after the time since.
+	DevicesWithOrders(ctx context.Context, now, since time.Time) ([]string, error)
 	// OrdersOfCut lists a cut's orders, oldest first.
 	OrdersOfCut(ctx context.Context, cutID string) ([]order.Order, error)
 	// SetOrder writes what may change of an order, if it is in state from.
