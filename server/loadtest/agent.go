@@ -29,6 +29,7 @@ type agent struct {
 	chain  [][]byte
 	items  int
 	roots  *x509.CertPool
+	roster uint64
 	conn   *grpc.ClientConn
 	stream grpc.BidiStreamingClient[cutoffv1.ConnectRequest, cutoffv1.ConnectResponse]
 }
@@ -74,7 +75,7 @@ func enrol(ctx context.Context, conn *grpc.ClientConn, secret []byte, n, items i
 		}
 		roots.AddCert(cert)
 	}
-	return &agent{id: answer.GetDeviceId(), key: key, chain: answer.GetCertificate(), items: items, roots: roots}, nil
+	return &agent{id: answer.GetDeviceId(), key: key, chain: answer.GetCertificate(), items: items, roots: roots, roster: roster.GetVersion()}, nil
 }
 
 // binding captures the TLS state of one connection, for the hello's binding.
@@ -145,7 +146,7 @@ func (a *agent) connect(ctx context.Context, address string) error {
 	}
 	hello, err := signed.Seal(signed.TypeHello, &cutoffv1.Hello{
 		DeviceId: a.id, CertificateSerial: fmt.Sprintf("%x", leaf.SerialNumber), AgentVersion: "loadtest",
-		BootId: "boot", ChannelBinding: value,
+		BootId: "boot", ChannelBinding: value, RosterVersion: a.roster,
 	}, a.key)
 	if err != nil {
 		return err

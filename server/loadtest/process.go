@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,6 +26,7 @@ import (
 // from the outside.
 type process struct {
 	cmd  *exec.Cmd
+	log  string
 	in   io.WriteCloser
 	out  *bufio.Reader
 	once sync.Once
@@ -57,7 +57,7 @@ func start(ctx context.Context, log string, args ...string) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return &process{cmd: cmd, in: in, out: bufio.NewReaderSize(out, 1<<20)}, nil
+	return &process{cmd: cmd, log: log, in: in, out: bufio.NewReaderSize(out, 1<<20)}, nil
 }
 
 func (p *process) stop() {
@@ -111,7 +111,7 @@ type server struct {
 
 // limits lets a load test cut what a person may not: limits are raised in the
 // server's configuration file, the only place where they can be.
-const limits = "brake:\n  people: {min: 1000000, percent: 100}\n  machines: {min: 1000000, percent: 100}\n"
+const limits = "brake: {people: 1000000, machine: 1000000}\n"
 
 func startServer(ctx context.Context, dir string, o options) (*server, error) {
 	data := filepath.Join(dir, "server")
@@ -129,8 +129,7 @@ func startServer(ctx context.Context, dir string, o options) (*server, error) {
 	line, err := p.out.ReadBytes('\n')
 	if err != nil {
 		p.stop()
-		text, _ := os.ReadFile(log)
-		return nil, fmt.Errorf("the server did not start: %s", text)
+		return nil, fmt.Errorf("the server did not start: %s", (&process{log: log}).said())
 	}
 	var ready struct{ Agents, Admin string }
 	if err := json.Unmarshal(line, &ready); err != nil {
@@ -165,4 +164,9 @@ func (s *server) token(ctx context.Context, n int) (string, error) {
 	return answer.GetToken(), nil
 }
 
-var errGone = errors.New("a worker ended")
+// said is the end of what the process wrote to its log.
+func (p *process) said() string {
+	text, _ := os.ReadFile(p.log)
+	const most = 2000
+	return strings.TrimSpace(string(text[max(0, len(text)-most):]))
+}

@@ -194,7 +194,7 @@ func (f *fleet) pump(w *process) {
 	for {
 		var e event
 		if err := dec.Decode(&e); err != nil {
-			f.events <- event{Kind: "gone"}
+			f.events <- event{Kind: "gone", Note: w.said()}
 			return
 		}
 		f.events <- e
@@ -225,7 +225,7 @@ func (f *fleet) next(ctx context.Context) (event, error) {
 	case e := <-f.events:
 		switch e.Kind {
 		case "gone":
-			return e, errGone
+			return e, fmt.Errorf("a worker ended: %s", e.Note)
 		case "lost":
 			return e, fmt.Errorf("agent %s lost its stream: %s", e.Device, e.Note)
 		}
