@@ -215,8 +215,12 @@ func previewOf(answer *cutoffv1.PreviewCutResponse, level string, now time.Time)
 			name = d.GetDeviceId()
 		}
 		v.ItemsN += len(d.GetItems())
+		problem := ""
+		if d.GetError() != "" {
+			problem = asSentence(visible(d.GetError()))
+		}
 		v.Devices = append(v.Devices, previewDevice{
-			Name: name, Live: d.GetLive(), AsOf: momentOf(d.GetAsOf(), now), Problem: d.GetError(),
+			Name: name, Live: d.GetLive(), AsOf: momentOf(d.GetAsOf(), now), Problem: problem,
 			Column: itemsColumn(d.GetItems(), now, rowsAGroup),
 		})
 	}

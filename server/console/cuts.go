@@ -214,7 +214,7 @@ func (c *Console) evidence(w http.ResponseWriter, r request) error {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", `attachment; filename="`+fileName(id)+`.evidence"`)
+	h.Set("Content-Disposition", `attachment; filename="`+fileName(id)+`.evidence.jsonl"`)
 	_, _ = w.Write(answer.GetExport())
 	return nil
 }

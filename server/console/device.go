@@ -170,6 +170,9 @@ func factOf(f *cutoffv1.PostureFact) fact {
 	default:
 		v.Tone, v.Icon = "plain", ""
 	}
+	if t, err := time.Parse(time.RFC3339, f.GetValue()); err == nil && v.Known {
+		v.Value = t.UTC().Format("2 Jan 2006 15:04:05 UTC")
+	}
 	if v.Known && (yes || no) {
 		v.Value = map[bool]string{true: "yes", false: "no"}[yes]
 	}

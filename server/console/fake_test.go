@@ -44,6 +44,7 @@ type backend struct {
 	code     string
 	calls    []string
 	preview  error
+	answer   *cutoffv1.PreviewDevice
 }
 
 type actorKey struct{}
@@ -210,6 +211,9 @@ func (b *backend) PreviewCut(ctx context.Context, r *cutoffv1.PreviewCutRequest)
 	defer b.called(ctx, "PreviewCut "+r.GetLevel())()
 	if b.preview != nil {
 		return nil, b.preview
+	}
+	if b.answer != nil {
+		return &cutoffv1.PreviewCutResponse{Devices: []*cutoffv1.PreviewDevice{clone(b.answer)}}, nil
 	}
 	return &cutoffv1.PreviewCutResponse{
 		Devices: []*cutoffv1.PreviewDevice{{DeviceId: "dev_1", Hostname: "lap-ada", Live: true, Items: sampleItems("", 9)}},

@@ -165,6 +165,8 @@ func waitingFor(k *cutoffv1.Cut) string {
 		return "Nothing has been sent to the device."
 	case k.GetState() == "refused", k.GetState() == "lapsed":
 		return "Nothing was sent to the device."
+	case k.GetState() == "lifting", k.GetState() == "lifted":
+		return "The device had removed nothing when the cut was lifted."
 	case k.GetOrderState() == "refused":
 		return "The device refused the order. It needs a person."
 	case k.GetReceiptAt() != nil:

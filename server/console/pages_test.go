@@ -58,13 +58,13 @@ func TestAListOfTenThousandDevicesIsPaged(t *testing.T) {
 func TestUnknownPostureIsNeitherGoodNorBad(t *testing.T) {
 	s := newSite(t)
 	body := s.visitor().signIn("viewer-vic").get("/devices/dev_7f3k2m9q").body
-	for name, want := range map[string]string{"Firewall on": "bad", "Disk encrypted": "good", "Serial": "unknown", "Boot time": "unknown", "OS version": "plain"} {
+	for name, want := range map[string]string{"Firewall on": "bad", "Disk encrypted": "good", "Serial": "unknown", "Screen lock": "unknown", "Boot time": "plain", "OS version": "plain"} {
 		row := regexp.MustCompile(`<tr class="([a-z]+)"><th scope="row">` + name).FindStringSubmatch(body)
 		if row == nil || row[1] != want {
 			t.Errorf("%s: %q, want %s", name, row, want)
 		}
 	}
-	for _, text := range []string{"not readable without root", "firewall_on is false, must be true", "does not hold", "Ada Okafor", "no connector reaches it"} {
+	for _, text := range []string{"not readable without root", "20 Nov 2026 08:12:44 UTC", "firewall_on is false, must be true", "does not hold", "Ada Okafor", "no connector reaches it"} {
 		if !strings.Contains(body, text) {
 			t.Errorf("the device's page lacks %q", text)
 		}
@@ -124,6 +124,9 @@ func TestThePreviewWorksWithAndWithoutScripts(t *testing.T) {
 	if strings.Contains(got.body, "<title>") {
 		t.Error("htmx got a whole page")
 	}
+	s.answer = &cutoffv1.PreviewDevice{DeviceId: "dev_1", Hostname: "lap-ada", Error: "no answer within 10 s"}
+	silent := v.submit(path, path+"/preview", "level", "seal")
+	wantText(t, "a device that does not answer", silent, "did not answer", "No answer within 10 s.", "What it holds is not known")
 	s.preview = fault.New(fault.Unavailable, "the device is not connected")
 	wantText(t, "without the device", v.submit(path, path+"/preview", "level", "seal"), "No preview now: The device is not connected.", "would still be delivered")
 	if s.did("operator-olu OpenCut seal") {
@@ -195,7 +198,7 @@ func TestHeldCutsAreDecidedAndOpenOnesLifted(t *testing.T) {
 func TestEvidenceIsAFile(t *testing.T) {
 	s := newSite(t)
 	a := s.visitor().signIn("viewer-vic").get("/cuts/cut_open/evidence")
-	if a.body != "evidence of cut_open" || a.Header.Get("Content-Disposition") != `attachment; filename="cut_open.evidence"` {
+	if a.body != "evidence of cut_open" || a.Header.Get("Content-Disposition") != `attachment; filename="cut_open.evidence.jsonl"` {
 		t.Errorf("got %q, %q", a.body, a.Header.Get("Content-Disposition"))
 	}
 }

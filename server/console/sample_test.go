@@ -89,7 +89,7 @@ func fill(b *backend) {
 	posture := []*cutoffv1.PostureFact{
 		fact("agent_version", "0.1.0"), fact("os", "linux"), fact("os_version", "Debian GNU/Linux 12"), fact("hostname", "lap-ada"),
 		fact("disk_encrypted", "true"), fact("firewall_on", "false"), unknown("serial", "not readable without root"),
-		unknown("boot_time", "the kernel does not say"),
+		fact("boot_time", "2026-11-20T08:12:44Z"), unknown("screen_lock", "no desktop session"),
 	}
 	decision := &cutoffv1.Decision{Consequence: "warn", At: at(now, 4*time.Minute), Rules: []*cutoffv1.RuleResult{
 		{Rule: "disk-encrypted", Passed: true, Consequence: "seal", Explanation: "disk_encrypted is true"},
