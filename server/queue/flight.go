@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ type flight struct {
 	mu     sync.Mutex
 	groups map[flow.StepGroup]place
 	counts map[string]int
-	next   time.Time
+	dues   []time.Time // sorted, of steps that fall due between looks
 }
 
 // place is a group's: reserved until a job starts.
@@ -93,28 +94,40 @@ func (f *flight) release(g flow.StepGroup) {
 	}
 }
 
-// due notes that a step is due at a time.
+// maxDues bounds the known due times; what is beyond waits for the next look.
+const maxDues = 4096
+
+// due notes that a step is due at a time. Times are rounded up, so that steps
+// due together are looked for together.
 func (f *flight) due(at time.Time) {
+	at = at.Add(dueGrain - 1).Truncate(dueGrain)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.next.IsZero() || at.Before(f.next) {
-		f.next = at
+	i, known := slices.BinarySearchFunc(f.dues, at, time.Time.Compare)
+	if !known && len(f.dues) < maxDues {
+		f.dues = slices.Insert(f.dues, i, at)
 	}
 }
 
-// wait is how long the dispatcher may sleep: until the next known step is due,
-// and at most longest.
+const dueGrain = 5 * time.Millisecond
+
+// wait is how long the dispatcher may sleep before it looks again: until the
+// next known step is due, and at most longest.
 func (f *flight) wait(now time.Time, longest time.Duration) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.next.IsZero() {
+	if len(f.dues) == 0 {
 		return longest
 	}
-	d := f.next.Sub(now)
-	if d <= 0 {
-		// It was looked for just now; what is left of it comes with the next look.
-		f.next = time.Time{}
-		return min(longest, 10*time.Millisecond)
+	d := f.dues[0].Sub(now)
+	if d > 0 {
+		return min(d, longest)
 	}
-	return min(d+time.Millisecond, longest)
+	// Due since the last look: look once more, for all that is due by now.
+	past := 0
+	for past < len(f.dues) && !f.dues[past].After(now) {
+		past++
+	}
+	f.dues = slices.Delete(f.dues, 0, past)
+	return 0
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -120,6 +121,13 @@ func (r *rows) OnStep(ctx context.Context, s revoke.Step, result revoke.Result) 
 		r.mu.Unlock()
 	}
 	return err
+}
+
+// answers are what was stored of a step, oldest first.
+func (r *rows) answers(id string) []revoke.Result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.results[id])
 }
 
 // ReleaseSteps is queue.Steps.

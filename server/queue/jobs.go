@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 	_ "modernc.org/sqlite" // the job file's driver
 
 	"cutoff/server/flow"
@@ -57,8 +59,19 @@ func (q *Queue) openFile(ctx context.Context) (*jobs, error) {
 	return j, nil
 }
 
+// inProcess has River wake its own fetcher when a job is inserted. The driver's
+// own notifications go through the file and are polled for: half of a poll
+// interval for each step, and work at rest.
+type inProcess struct{ *riversqlite.Driver }
+
+// SupportsListener says no, so that an insert wakes the fetcher directly.
+func (inProcess) SupportsListener() bool { return false }
+
+// SupportsListenNotify says no, so that nothing is written for listeners.
+func (inProcess) SupportsListenNotify() bool { return false }
+
 func (q *Queue) start(ctx context.Context, j *jobs) error {
-	driver := riversqlite.New(j.db)
+	driver := inProcess{riversqlite.New(j.db)}
 	logger := slog.New(quiet{q.config.Log.Handler()})
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: logger})
 	if err != nil {
@@ -77,7 +90,7 @@ func (q *Queue) start(ctx context.Context, j *jobs) error {
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: maxWorkers}},
 		Workers:                     workers,
 		FetchCooldown:               time.Millisecond,
-		FetchPollInterval:           50 * time.Millisecond,
+		FetchPollInterval:           time.Second, // only for what an insert did not announce
 		JobTimeout:                  jobTimeout,
 		RescueStuckJobsAfter:        rescueAfter,
 		MaxAttempts:                 3,
@@ -103,6 +116,32 @@ func (j *jobs) insert(ctx context.Context, groups []flow.StepGroup) error {
 	_, err := j.client.InsertMany(ctx, params)
 	return err
 }
+
+// maxReclaimed bounds how many jobs of a dead process are looked for.
+const maxReclaimed = 4096
+
+// reclaim gives back what jobs had claimed that ran when this file was last
+// used: their process is gone (one process uses the file at a time), and its
+// claims would otherwise hold their steps until they run out.
+func (q *Queue) reclaim(ctx context.Context, j *jobs) error {
+	list, err := j.client.JobList(ctx, river.NewJobListParams().States(rivertype.JobStateRunning).First(maxReclaimed))
+	if err != nil {
+		return fmt.Errorf("list jobs: %w", err)
+	}
+	for _, job := range list.Jobs {
+		if len(job.AttemptedBy) == 0 {
+			continue
+		}
+		node := job.AttemptedBy[len(job.AttemptedBy)-1]
+		if err := q.config.Steps.ReleaseSteps(ctx, holder(node, job.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holder names who claims: a process, and in it a job.
+func holder(node string, job int64) string { return node + "/" + strconv.FormatInt(job, 10) }
 
 func (j *jobs) close() { _ = j.db.Close() }
 

@@ -120,6 +120,10 @@ func (q *Queue) Run(ctx context.Context) error {
 		return err
 	}
 	defer jobs.close()
+	if err := q.reclaim(ctx, jobs); err != nil && ctx.Err() == nil {
+		// Then those claims run out by themselves.
+		q.config.Log.WarnContext(ctx, "claims of the last run not given back", "err", err)
+	}
 	if err := jobs.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
@@ -199,6 +203,6 @@ type worker struct {
 
 // Work never fails: what is not done is due again by its row, not by its job.
 func (w *worker) Work(ctx context.Context, job *river.Job[work]) error {
-	w.queue.run(ctx, flow.StepGroup{CutID: job.Args.CutID, Connector: job.Args.Connector})
+	w.queue.run(ctx, flow.StepGroup{CutID: job.Args.CutID, Connector: job.Args.Connector}, holder(w.queue.node, job.ID))
 	return nil
 }

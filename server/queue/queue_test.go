@@ -132,9 +132,8 @@ func TestQueueEndsSessionsAgainOnceSignInIsBlocked(t *testing.T) {
 		revoke.Step{Connector: "idp", Action: "sessions", Rank: 20, Scope: revoke.ScopeSessions})
 	start(t, dir, r, p)
 	eventually(t, "both are closed", func() bool { return r.closed(t, "cut_1-0") && r.closed(t, "cut_1-1") })
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	got := r.results["cut_1-1"]
+	eventually(t, "both answers are in", func() bool { return len(r.answers("cut_1-1")) == 2 })
+	got := r.answers("cut_1-1")
 	if len(got) != 2 || got[0].Outcome != revoke.Retrying || got[0].Done || got[1].Outcome != revoke.Verified {
 		t.Errorf("got %+v, want ended once before and verified after the block", got)
 	}

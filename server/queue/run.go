@@ -16,16 +16,15 @@ import (
 	"cutoff/server/revoke"
 )
 
-// newID names a holder of claims; nobody has to guess it, so chance will do.
+// newID names this process among those that claim steps.
 func newID() string { return rand.Text() }
 
 // run claims and does everything due of g.
-func (q *Queue) run(ctx context.Context, g flow.StepGroup) {
+func (q *Queue) run(ctx context.Context, g flow.StepGroup, holder string) {
 	if !q.flight.start(g) {
 		return
 	}
 	defer q.flight.release(g)
-	holder := q.node + "/" + newID()
 	steps, err := q.config.Steps.ClaimSteps(ctx, g.CutID, g.Connector, holder, q.config.Now().Add(claimFor))
 	if err != nil {
 		q.config.Log.WarnContext(ctx, "steps not claimed", "cut_id", g.CutID, "connector", g.Connector, "err", err)
