@@ -36,15 +36,11 @@ const rollbackGap = 1 << 32
 func (f *Flow) OnHello(ctx context.Context, peer Peer, hello, binding []byte) (Welcome, error) {
 	var answer Welcome
 	err := f.store.Update(ctx, func(tx Tx) error {
-		d, err := tx.Device(ctx, peer.DeviceID)
+		d, g, err := tx.DeviceAndGroup(ctx, peer.DeviceID)
 		if err != nil {
 			return err
 		}
 		said, err := verifyHello(&d, hello, binding)
-		if err != nil {
-			return err
-		}
-		g, err := tx.Group(ctx, d.Group)
 		if err != nil {
 			return err
 		}
@@ -89,10 +85,13 @@ func (f *Flow) heard(ctx context.Context, tx Tx, d *device.Device, hello *cutoff
 	order, orderAway := adopt(d.OrderNumber, hello.GetHighestOrder())
 	granted, leaseAway := adopt(d.LeaseNumber, hello.GetHighestLease())
 	if order != d.OrderNumber || granted != d.LeaseNumber {
-		err := f.record(ctx, tx, evidence.Event{Kind: "numbers.adopted", Actor: "server", DeviceID: d.ID, Fields: []evidence.Field{
-			number("order", d.OrderNumber), number("order_adopted", order),
-			number("lease", d.LeaseNumber), number("lease_adopted", granted),
-		}})
+		err := f.record(ctx, tx, evidence.Event{
+			Kind: "numbers.adopted", Actor: "server", DeviceID: d.ID,
+			Fields: []evidence.Field{
+				number("order", d.OrderNumber), number("order_adopted", order),
+				number("lease", d.LeaseNumber), number("lease_adopted", granted),
+			},
+		})
 		if err != nil {
 			return err
 		}

@@ -107,3 +107,13 @@ func TestARestoredServerAdoptsTheNumbersADeviceReports(t *testing.T) {
 		})
 	}
 }
+
+func TestTheEndOfAStreamIsTheLastContact(t *testing.T) {
+	h := newHarness(t)
+	l := h.enrol("leaving")
+	h.advance(time.Minute)
+	h.OnClosed(t.Context(), l.peer(t))
+	if v := h.view(l.DeviceID); !v.LastContact.Equal(h.Now()) {
+		t.Fatalf("last contact %s", v.LastContact)
+	}
+}

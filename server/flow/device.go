@@ -139,9 +139,10 @@ func (f *Flow) AssignDevice(ctx context.Context, actor Actor, idOrHostname, who,
 		if err := tx.SetAssignment(ctx, d.ID, personID, groupName); err != nil {
 			return err
 		}
-		return f.record(ctx, tx, evidence.Event{Kind: "device.assigned", Actor: actor.Name, DeviceID: d.ID, Fields: []evidence.Field{
-			{Name: "person_id", Value: personID}, {Name: "group", Value: groupName},
-		}})
+		return f.record(ctx, tx, evidence.Event{
+			Kind: "device.assigned", Actor: actor.Name, DeviceID: d.ID,
+			Fields: []evidence.Field{{Name: "person_id", Value: personID}, {Name: "group", Value: groupName}},
+		})
 	})
 	if err != nil {
 		return DeviceView{}, fmt.Errorf("assign device: %w", err)
@@ -169,9 +170,10 @@ func (f *Flow) retire(ctx context.Context, tx Tx, actor Actor, d *device.Device)
 	if err := tx.RetireDevice(ctx, d.ID, d.State, f.now()); err != nil {
 		return err
 	}
-	return f.record(ctx, tx, evidence.Event{Kind: "device.retired", Actor: actor.Name, DeviceID: d.ID, Fields: []evidence.Field{
-		{Name: "was", Value: string(d.State)}, {Name: "hostname", Value: d.Hostname},
-	}})
+	return f.record(ctx, tx, evidence.Event{
+		Kind: "device.retired", Actor: actor.Name, DeviceID: d.ID,
+		Fields: []evidence.Field{{Name: "was", Value: string(d.State)}, {Name: "hostname", Value: d.Hostname}},
+	})
 }
 
 // DecideDevice is a person's word on a device that waits for one: a pending one

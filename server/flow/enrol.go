@@ -91,12 +91,12 @@ func (f *Flow) enroll(ctx context.Context, in EnrollInput) (EnrollResult, error)
 	if err != nil {
 		return EnrollResult{}, err
 	}
-	again, err := f.enrolledAgain(ctx, key, token, now)
+	again, found, err := f.enrolledAgain(ctx, key, token, now)
 	switch {
 	case err != nil:
 		return EnrollResult{}, err
-	case again != nil:
-		return f.answerAgain(ctx, again, in.CSR)
+	case found:
+		return f.answerAgain(ctx, &again, in.CSR)
 	}
 	if err := usable(token, now); err != nil {
 		return EnrollResult{}, err
@@ -109,24 +109,26 @@ func (f *Flow) enroll(ctx context.Context, in EnrollInput) (EnrollResult, error)
 
 // enrolledAgain is the device that already has this key, if its answer may
 // have been lost: the same token, a while ago at most, never heard of since.
-func (f *Flow) enrolledAgain(ctx context.Context, key []byte, token device.Token, now time.Time) (*device.Device, error) {
-	var d device.Device
-	err := f.store.View(ctx, func(tx Tx) (err error) {
+func (f *Flow) enrolledAgain(
+	ctx context.Context, key []byte, token device.Token, now time.Time,
+) (d device.Device, found bool, err error) {
+	err = f.store.View(ctx, func(tx Tx) (err error) {
 		d, err = tx.DeviceByKey(ctx, key)
 		return err
 	})
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return nil, nil //nolint:nilnil // none is an answer
+		return device.Device{}, false, nil
 	case err != nil:
-		return nil, err
+		return device.Device{}, false, err
 	}
 	lost := d.EnrolledWith == token.ID && d.LastContact.IsZero() && d.RetiredAt.IsZero() &&
 		token.RevokedAt.IsZero() && now.Sub(d.EnrolledAt) < enrollRetry
 	if !lost {
-		return nil, fault.New(fault.Conflict, "this device key is already enrolled; enrol with a new state directory")
+		return device.Device{}, false, fault.New(fault.Conflict,
+			"this device key is already enrolled; enrol with a new state directory")
 	}
-	return &d, nil
+	return d, true, nil
 }
 
 func (f *Flow) answerAgain(ctx context.Context, d *device.Device, csr []byte) (EnrollResult, error) {
@@ -205,11 +207,14 @@ func (f *Flow) insertEnrolment(ctx context.Context, tx Tx, d *device.Device, res
 	if err := f.keepReservation(ctx, tx, d.ID, reserved); err != nil {
 		return err
 	}
-	return f.record(ctx, tx, evidence.Event{Kind: "device.enrolled", Actor: "token:" + token.ID, DeviceID: d.ID, Fields: []evidence.Field{
-		{Name: "hostname", Value: d.Hostname}, {Name: "group", Value: d.Group}, {Name: "state", Value: string(d.State)},
-		{Name: "key_id", Value: signed.KeyID(d.PublicKey)}, {Name: "serial", Value: d.CurrentSerial},
-		{Name: "reserved_cut", Value: d.ReservedCut}, {Name: "trial", Value: strconv.FormatBool(d.Trial())},
-	}})
+	return f.record(ctx, tx, evidence.Event{
+		Kind: "device.enrolled", Actor: "token:" + token.ID, DeviceID: d.ID,
+		Fields: []evidence.Field{
+			{Name: "hostname", Value: d.Hostname}, {Name: "group", Value: d.Group}, {Name: "state", Value: string(d.State)},
+			{Name: "key_id", Value: signed.KeyID(d.PublicKey)}, {Name: "serial", Value: d.CurrentSerial},
+			{Name: "reserved_cut", Value: d.ReservedCut}, {Name: "trial", Value: strconv.FormatBool(d.Trial())},
+		},
+	})
 }
 
 // sameMachine looks at earlier enrolments of the same machine: with a cut of

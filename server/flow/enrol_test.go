@@ -350,3 +350,38 @@ func TestTokensAreNotStored(t *testing.T) {
 	})
 	mustFail(t, err, fault.NotFound, "no such token")
 }
+
+func TestAMachineThatWasPurgedAndLetGoIsReplacedByItsNewEnrolment(t *testing.T) {
+	h := newHarness(t)
+	old := h.enrol("renewed")
+	err := h.store.Update(t.Context(), func(tx flow.Tx) error {
+		return tx.MoveDevice(t.Context(), old.DeviceID, device.Trusted, device.Purged)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := &laptop{key: newKey(t), anchor: old.anchor}
+	h.enrolAs(again, "renewed")
+	if again.Pending {
+		t.Fatal("pending, though no cut stands")
+	}
+	if v := h.view("renewed"); v.ID != again.DeviceID {
+		t.Fatalf("the name is still the old device's: %s", v.ID)
+	}
+	if v := h.view(old.DeviceID); v.State != device.Retired {
+		t.Fatalf("the old enrolment is %s", v.State)
+	}
+}
+
+func TestAnotherEnrolmentOfATrustedMachineTakesNothingFromIt(t *testing.T) {
+	h := newHarness(t)
+	old := h.enrol("victim")
+	thief := &laptop{key: newKey(t), anchor: old.anchor}
+	h.enrolAs(thief, "victim")
+	if v := h.view(old.DeviceID); v.State != device.Trusted {
+		t.Fatalf("whoever knows a machine id moved its device to %s", v.State)
+	}
+	if _, refused := h.lease(old.peer(t)); refused != "" {
+		t.Fatalf("refused %q", refused)
+	}
+}

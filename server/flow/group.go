@@ -100,8 +100,8 @@ func (c *GroupChange) apply(g device.Group) device.Group {
 func groupSet(actor Actor, g *device.Group) evidence.Event {
 	return evidence.Event{Kind: "group.set", Actor: actor.Name, Fields: []evidence.Field{
 		{Name: "group", Value: g.Name}, {Name: "warn", Value: g.Warn.String()}, {Name: "seal", Value: g.Seal.String()},
-		{Name: "purge", Value: g.Purge.String()}, {Name: "renew", Value: g.Renew.String()}, {Name: "report", Value: g.Report.String()},
-		{Name: "at_expiry", Value: g.AtExpiry}, {Name: "approvals", Value: strconv.Itoa(g.Approvals)},
+		{Name: "purge", Value: g.Purge.String()}, {Name: "renew", Value: g.Renew.String()},
+		{Name: "report", Value: g.Report.String()}, {Name: "at_expiry", Value: g.AtExpiry}, {Name: "approvals", Value: strconv.Itoa(g.Approvals)},
 	}}
 }
 

@@ -76,7 +76,9 @@ func resolvePerson(ctx context.Context, tx DeviceTx, idOrEmail string) (person.P
 
 // LinkPerson creates the person if needed, and adds the accounts to those it
 // has. An empty name stays.
-func (f *Flow) LinkPerson(ctx context.Context, actor Actor, email, name string, accounts []person.Account) (PersonView, error) {
+func (f *Flow) LinkPerson(
+	ctx context.Context, actor Actor, email, name string, accounts []person.Account,
+) (PersonView, error) {
 	address, err := person.Email(email)
 	if err != nil {
 		return PersonView{}, fault.Wrap(err, fault.Invalid, "%s", err)

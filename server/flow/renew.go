@@ -21,7 +21,9 @@ var errStranger = fault.New(fault.Unauthenticated, "the client certificate is of
 // A certificate that was replaced and is seen again is the fact clone: somebody
 // has the device's key twice. Such a peer may still fetch orders and hand in
 // receipts, but gets no lease and no certificate.
-func (f *Flow) Authenticate(ctx context.Context, deviceID, serial string, publicKey []byte, expired bool) (Peer, error) {
+func (f *Flow) Authenticate(
+	ctx context.Context, deviceID, serial string, publicKey []byte, expired bool,
+) (Peer, error) {
 	var d device.Device
 	err := f.store.View(ctx, func(tx Tx) (err error) {
 		d, err = tx.Device(ctx, deviceID)
@@ -64,9 +66,10 @@ func (f *Flow) otherCertificate(ctx context.Context, tx Tx, peer Peer) error {
 		if err := tx.SetCertificates(ctx, d.ID, peer.Serial, ""); err != nil {
 			return err
 		}
-		return f.record(ctx, tx, evidence.Event{Kind: "certificate.adopted", Actor: "server", DeviceID: d.ID, Fields: []evidence.Field{
-			{Name: "serial", Value: peer.Serial}, {Name: "known", Value: d.CurrentSerial},
-		}})
+		return f.record(ctx, tx, evidence.Event{
+			Kind: "certificate.adopted", Actor: "server", DeviceID: d.ID,
+			Fields: []evidence.Field{{Name: "serial", Value: peer.Serial}, {Name: "known", Value: d.CurrentSerial}},
+		})
 	default:
 		return f.addFact(ctx, tx, &d, lease.FactClone, evidence.Field{Name: "serial", Value: peer.Serial})
 	}

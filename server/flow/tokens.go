@@ -34,7 +34,9 @@ var (
 
 // CreateToken makes an enrolment token for group (empty: default) of so many
 // uses and such a lifetime. The text is answered once and never stored.
-func (f *Flow) CreateToken(ctx context.Context, actor Actor, group string, uses int, ttl time.Duration) (text string, token device.Token, err error) {
+func (f *Flow) CreateToken(
+	ctx context.Context, actor Actor, group string, uses int, ttl time.Duration,
+) (text string, token device.Token, err error) {
 	if group == "" {
 		group = device.DefaultGroup
 	}
@@ -73,8 +75,11 @@ func (f *Flow) CreateToken(ctx context.Context, actor Actor, group string, uses 
 // key, secret.
 func (f *Flow) tokenText(secret []byte) string {
 	pin := sha256.Sum256(f.authority.RootKey())
-	encode := base64.RawURLEncoding.EncodeToString
-	return strings.Join([]string{"cutoff1", encode([]byte(f.authority.TrustDomain())), encode(pin[:]), encode(secret)}, ".")
+	parts := []string{"cutoff1"}
+	for _, part := range [][]byte{[]byte(f.authority.TrustDomain()), pin[:], secret} {
+		parts = append(parts, base64.RawURLEncoding.EncodeToString(part))
+	}
+	return strings.Join(parts, ".")
 }
 
 // ListTokens are all tokens, newest first, without their secrets.

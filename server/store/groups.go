@@ -31,7 +31,8 @@ func duration(us int64) time.Duration { return time.Duration(us) * time.Microsec
 // Group reads one.
 func (t *Tx) Group(ctx context.Context, name string) (device.Group, error) {
 	var row groupRow
-	err := t.tx.QueryRowContext(ctx, `SELECT `+groupColumns+` FROM groups g WHERE g.name = $1`, name).Scan(row.targets()...)
+	err := t.tx.QueryRowContext(ctx, `SELECT `+groupColumns+` FROM groups g WHERE g.name = $1`, name).
+		Scan(row.targets()...)
 	return row.group(), found(err, "group")
 }
 

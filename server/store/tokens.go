@@ -13,7 +13,9 @@ const tokenColumns = `id, group_name, uses, used, created_by, created_at, expire
 func scanToken(row interface{ Scan(...any) error }, more ...any) (device.Token, error) {
 	var k device.Token
 	var created, expires, revoked sql.NullInt64
-	err := row.Scan(append([]any{&k.ID, &k.Group, &k.Uses, &k.Used, &k.CreatedBy, &created, &expires, &revoked}, more...)...)
+	err := row.Scan(append([]any{
+		&k.ID, &k.Group, &k.Uses, &k.Used, &k.CreatedBy, &created, &expires, &revoked,
+	}, more...)...)
 	k.CreatedAt, k.ExpiresAt, k.RevokedAt = timeOf(created), timeOf(expires), timeOf(revoked)
 	return k, err
 }
@@ -30,7 +32,8 @@ func (t *Tx) InsertToken(ctx context.Context, k device.Token, hash []byte) error
 // TokenByHash finds a token by its secret's hash and answers the hash as well.
 func (t *Tx) TokenByHash(ctx context.Context, hash []byte) (device.Token, []byte, error) {
 	var stored []byte
-	k, err := scanToken(t.tx.QueryRowContext(ctx, `SELECT `+tokenColumns+`, hash FROM tokens WHERE hash = $1`, hash), &stored)
+	k, err := scanToken(t.tx.QueryRowContext(ctx,
+		`SELECT `+tokenColumns+`, hash FROM tokens WHERE hash = $1`, hash), &stored)
 	return k, stored, found(err, "token")
 }
 
