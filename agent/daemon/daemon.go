@@ -124,7 +124,8 @@ func (a *agent) brain(c flow.Config) (*flow.Flow, error) {
 		return roster.OrderKeys, roster.LeaseKeys
 	}
 	c.Plan = func(ctx context.Context) ([]*cutoffv1.Item, error) { return purge.Plan(ctx, scan) }
-	c.Posture = func(ctx context.Context) []*cutoffv1.Fact { return report.Facts(ctx, root, o.Version) }
+	reporter := report.New(root, o.Version)
+	c.Posture = func(ctx context.Context) []*cutoffv1.Fact { return reporter.Facts(ctx, clock.Boot()) }
 	c.Clock = func() lease.Reading {
 		return lease.Reading{Boot: clock.Boot(), BootID: bootID, Wall: time.Now().Round(0)}
 	}

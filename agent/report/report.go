@@ -16,10 +16,21 @@ import (
 // maxText bounds a value or reason, in bytes.
 const maxText = 256
 
-// Facts are those of the machine, or of a trial below root, and the agent's own
-// version.
-func Facts(ctx context.Context, root, version string) []*cutoffv1.Fact {
-	found := append(posture.Collect(ctx, root), posture.Fact{Name: "agent_version", Value: version})
+// Reporter reads the facts of this device. Use it from one goroutine.
+type Reporter struct {
+	posture *posture.Collector
+	version string
+}
+
+// New makes a reporter for the machine, or for a trial below root.
+func New(root, version string) *Reporter {
+	return &Reporter{posture: posture.New(root), version: version}
+}
+
+// Facts are the machine's and the agent's own version; boot is the boot clock's
+// reading.
+func (r *Reporter) Facts(ctx context.Context, boot time.Duration) []*cutoffv1.Fact {
+	found := append(r.posture.Collect(ctx, boot), posture.Fact{Name: "agent_version", Value: r.version})
 	facts := make([]*cutoffv1.Fact, 0, len(found))
 	for _, f := range found {
 		facts = append(facts, fact(f))

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
+	"time"
 
 	"cutoff/platform/host"
 )
@@ -20,30 +21,42 @@ type Fact struct {
 	Reason string
 }
 
-// Collect reads every fact. Below a trial root only the name is the root's: the
+// slowly is how often facts are read that cost a child process and that only an
+// upgrade changes.
+const slowly = time.Hour
+
+// Collector reads the facts of one machine. Use it from one goroutine.
+type Collector struct {
+	root string
+	slow []Fact
+	next time.Duration
+}
+
+// New makes a collector. Below a trial root only the name is the root's: the
 // rest is the machine's.
-func Collect(ctx context.Context, root string) []Fact {
-	facts := []Fact{{Name: "os", Value: runtime.GOOS}}
-	add := func(name string, value any, err error) {
-		if err != nil {
-			facts = append(facts, Fact{Name: name, Reason: reason(err)})
-			return
-		}
-		facts = append(facts, Fact{Name: name, Value: value})
+func New(root string) *Collector { return &Collector{root: root} }
+
+// Collect reads every fact; boot is the boot clock's reading.
+func (c *Collector) Collect(ctx context.Context, boot time.Duration) []Fact {
+	if c.slow == nil || boot >= c.next {
+		version, err := host.Version(ctx)
+		serial, noSerial := host.Serial(ctx)
+		c.slow, c.next = []Fact{fact("os_version", version, err), fact("serial", serial, noSerial)}, boot+slowly
 	}
-	version, err := host.Version(ctx)
-	add("os_version", version, err)
-	name, err := host.Hostname(root)
-	add("hostname", name, err)
-	serial, err := host.Serial(ctx)
-	add("serial", serial, err)
-	booted, err := host.BootTime(ctx)
-	add("boot_time", booted, err)
-	encrypted, err := diskEncrypted()
-	add("disk_encrypted", encrypted, err)
-	firewall, err := firewallOn()
-	add("firewall_on", firewall, err)
-	return facts
+	name, noName := host.Hostname(c.root)
+	booted, noBoot := host.BootTime(ctx)
+	encrypted, noDisk := diskEncrypted()
+	firewall, noFirewall := firewallOn()
+	return append([]Fact{{Name: "os", Value: runtime.GOOS}, c.slow[0], fact("hostname", name, noName), c.slow[1]},
+		fact("boot_time", booted, noBoot), fact("disk_encrypted", encrypted, noDisk),
+		fact("firewall_on", firewall, noFirewall))
+}
+
+func fact(name string, value any, err error) Fact {
+	if err != nil {
+		return Fact{Name: name, Reason: reason(err)}
+	}
+	return Fact{Name: name, Value: value}
 }
 
 // reason is an error in words for a policy's reader.

@@ -201,7 +201,7 @@ func TestConfiguredFirewallsAreNamed(t *testing.T) {
 
 func TestEveryFactOfThisMachineIsAValueOrHasAReason(t *testing.T) {
 	want := []string{"os", "os_version", "hostname", "serial", "boot_time", "disk_encrypted", "firewall_on"}
-	got := Collect(t.Context(), "")
+	got := New("").Collect(t.Context(), 0)
 	if len(got) != len(want) {
 		t.Fatalf("got %d facts", len(got))
 	}
