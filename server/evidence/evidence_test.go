@@ -68,13 +68,22 @@ func sample(t testing.TB) *log {
 	}
 	l.add(evidence.Event{Kind: "order.signed", DeviceID: "dev_a", CutID: "cut_a", CaseID: "case_a", Signed: order(t, key("order"), "cut_a", "dev_a")})
 	l.add(evidence.Event{Kind: "decision.reached", Actor: "policy", DeviceID: "dev_b"})
-	l.add(evidence.Event{Kind: "receipt.stored", DeviceID: "dev_a", CutID: "cut_a", CaseID: "case_a", Signed: bytes.Repeat([]byte{7}, 40)})
+	l.add(evidence.Event{Kind: "receipt.stored", DeviceID: "dev_a", CutID: "cut_a", CaseID: "case_a", Signed: receipt(t, key("device"), "cut_a", "dev_a")})
 	return l
 }
 
 func order(t testing.TB, signer ed25519.PrivateKey, cutID, deviceID string) []byte {
 	t.Helper()
 	raw, err := signed.Seal(signed.TypeOrder, &cutoffv1.Order{OrderId: "ord_1", CutId: cutID, DeviceId: deviceID, Kind: cutoffv1.OrderKind_ORDER_KIND_SEAL, Number: 1}, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func receipt(t testing.TB, signer ed25519.PrivateKey, cutID, deviceID string) []byte {
+	t.Helper()
+	raw, err := signed.Seal(signed.TypeReceipt, &cutoffv1.Receipt{DeviceId: deviceID, CutId: cutID, OrderId: "ord_1", Complete: true}, signer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +148,7 @@ func (l *log) scope(after uint64) evidence.Scope {
 	s := evidence.Scope{
 		TrustDomain: domain, CutID: "cut_a", CaseID: "case_a", Key: public(key("evidence")),
 		Roster: roster(l.t, key("evidence"), key("order"), key("root")), RootKey: public(key("root")),
+		DeviceID: "dev_a", DeviceKey: public(key("device")),
 	}
 	if after > 0 {
 		c, err := evidence.Sign(domain, l.records[after-1].Head(), start.Add(time.Minute), key("evidence"))
@@ -160,7 +170,7 @@ func TestAnExportIsVerifiedWithNothingButTheKey(t *testing.T) {
 		}
 		want := evidence.Summary{
 			TrustDomain: domain, CutID: "cut_a", CaseID: "case_a", Key: evidence.FormatKey(public(key("evidence"))),
-			Records: 4, First: after + 1, Last: uint64(len(l.records)), At: start.Add(time.Hour), Orders: 1,
+			Records: 4, First: after + 1, Last: uint64(len(l.records)), At: start.Add(time.Hour), Orders: 1, Receipts: 1,
 		}
 		if got != want {
 			t.Errorf("after %d: got %+v, want %+v", after, got, want)
@@ -272,6 +282,40 @@ func TestAnOrderThatNoRosterKeySignedIsNamed(t *testing.T) {
 	_, err = evidence.Verify(l.export(l.scope(0), nil), public(key("evidence")))
 	if err == nil || !strings.Contains(err.Error(), "record 78: its order is of another cut or device") {
 		t.Errorf("another cut's order: got %v", err)
+	}
+}
+
+func TestAReceiptThatTheDeviceDidNotSignIsNamed(t *testing.T) {
+	cases := []struct {
+		name   string
+		signed []byte
+		want   string
+	}{
+		{"by the server", receipt(t, key("order"), "cut_a", "dev_a"), "record 78: its receipt is not signed by the device's key"},
+		{"of another cut", receipt(t, key("device"), "cut_b", "dev_a"), "record 78: its receipt is of another cut or device"},
+		{"of another device", receipt(t, key("device"), "cut_a", "dev_b"), "record 78: its receipt is of another cut or device"},
+	}
+	for _, c := range cases {
+		l := sample(t)
+		l.add(evidence.Event{Kind: "receipt.stored", DeviceID: "dev_a", CutID: "cut_a", Signed: c.signed})
+		_, err := evidence.Verify(l.export(l.scope(0), nil), public(key("evidence")))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v", c.name, err)
+		}
+	}
+	l := sample(t)
+	forged := l.scope(0)
+	raw := l.export(forged, nil)
+	forged.DeviceKey = public(key("another device"))
+	forged.DeviceID = "dev_x"
+	if _, err := evidence.Verify(raw, public(key("evidence"))); err != nil {
+		t.Fatal(err)
+	}
+	swapped := l.write(forged, l.records[len(l.records)-1], func(r evidence.Record) bool {
+		return r.CutID == "cut_a" && r.Kind != "receipt.stored" || r.CutID == "" && r.CaseID == "case_a"
+	})
+	if _, err := evidence.Verify(swapped, public(key("evidence"))); !errors.Is(err, evidence.ErrBroken) {
+		t.Errorf("another device's key: got %v", err)
 	}
 }
 

@@ -29,6 +29,8 @@ const (
 	fieldRecords = "records"
 	fieldAfter   = "after"
 	fieldRoster  = "roster_sha256"
+	fieldDevice  = "device"
+	fieldKey     = "device_key"
 )
 
 // Scope is what an export is of and what it begins with.
@@ -42,6 +44,10 @@ type Scope struct {
 	// Roster and RootKey may be empty; then orders' signatures are not checked.
 	Roster  []byte
 	RootKey []byte
+	// DeviceID is the cut's device, or empty. DeviceKey is its raw Ed25519 key;
+	// without one its receipts' signatures are not checked.
+	DeviceID  string
+	DeviceKey []byte
 }
 
 // Listing is which records an export shows whole: their numbers in order, and
@@ -67,6 +73,8 @@ func (l Listing) Event(scope Scope, actor string) Event {
 		{Name: fieldCount, Value: strconv.Itoa(len(l.Seqs))},
 		{Name: fieldDigest, Value: hex.EncodeToString(l.Digest[:])},
 		{Name: fieldRoster, Value: Digest(scope.Roster)},
+		{Name: fieldDevice, Value: scope.DeviceID},
+		{Name: fieldKey, Value: hex.EncodeToString(scope.DeviceKey)},
 	}}
 	for _, part := range ranges(l.Seqs) {
 		event.Fields = append(event.Fields, Field{Name: fieldRecords, Value: part})
@@ -118,7 +126,7 @@ func NewExport(scope Scope) (*Export, error) {
 	return e, writeLine(&e.out, header{
 		Line: lineHeader, Format: Format, TrustDomain: scope.TrustDomain, CutID: scope.CutID, CaseID: scope.CaseID,
 		Key: FormatKey(scope.Key), After: scope.Start.Head.Seq, Checkpoint: scope.Start.Envelope,
-		RootKey: scope.RootKey, Roster: scope.Roster,
+		RootKey: scope.RootKey, Roster: scope.Roster, DeviceID: scope.DeviceID, DeviceKey: scope.DeviceKey,
 	})
 }
 

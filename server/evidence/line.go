@@ -43,6 +43,9 @@ type header struct {
 	// RootKey and Roster let orders' signatures be checked.
 	RootKey []byte `json:"root_key,omitempty"`
 	Roster  []byte `json:"roster,omitempty"`
+	// DeviceKey lets the receipts of DeviceID be checked.
+	DeviceID  string `json:"device_id,omitempty"`
+	DeviceKey []byte `json:"device_key,omitempty"`
 }
 
 // whole is a record of the cut, in full.

@@ -35,8 +35,9 @@ type Summary struct {
 	Last    uint64
 	// At is when the closing checkpoint was signed.
 	At time.Time
-	// Orders counts signed orders whose signature was checked.
-	Orders int
+	// Orders and Receipts count those whose own signature was checked.
+	Orders   int
+	Receipts int
 }
 
 // Verify checks an export against the server's evidence key. It needs nothing
@@ -60,6 +61,7 @@ type verifier struct {
 	header  header
 	keys    signed.Keys
 	orders  signed.Keys
+	device  signed.Keys
 	head    Head
 	// shown are the records in full, but for the last line's.
 	seqs   []uint64
@@ -131,6 +133,11 @@ func (v *verifier) readHeader(line []byte, key ed25519.PublicKey) error {
 	v.summary = Summary{TrustDomain: h.TrustDomain, CutID: h.CutID, CaseID: h.CaseID, Key: h.Key}
 	if err := v.readStart(); err != nil {
 		return err
+	}
+	if len(h.DeviceKey) > 0 {
+		if v.device, err = signed.NewKeys(h.DeviceKey); err != nil {
+			return fmt.Errorf("device key: %w", err)
+		}
 	}
 	return v.readRoster(own)
 }
@@ -219,7 +226,7 @@ func (v *verifier) readWhole(line []byte) error {
 	if m.GetCutId() != v.header.CutID && (m.GetCutId() != "" || m.GetCaseId() == "" || m.GetCaseId() != v.header.CaseID) {
 		return errors.New("is of another cut")
 	}
-	if err := v.checkOrder(m); err != nil {
+	if err := errors.Join(v.checkOrder(m), v.checkReceipt(m)); err != nil {
 		return err
 	}
 	v.head = Head{Seq: w.Seq, Chain: chain}
@@ -244,6 +251,26 @@ func (v *verifier) checkOrder(m *cutoffv1.EvidenceRecord) error {
 		return errors.New("its order is of another cut or device")
 	}
 	v.summary.Orders++
+	return nil
+}
+
+// checkReceipt checks the signature of the device's receipt in a record: no key
+// of the server can make one up.
+func (v *verifier) checkReceipt(m *cutoffv1.EvidenceRecord) error {
+	if v.device == nil || len(m.GetSigned()) == 0 {
+		return nil
+	}
+	var receipt cutoffv1.Receipt
+	_, err := signed.Open(m.GetSigned(), signed.TypeReceipt, v.device, &receipt)
+	switch {
+	case errors.Is(err, signed.ErrUntrusted):
+		return errors.New("its receipt is not signed by the device's key")
+	case err != nil: // some other envelope
+		return nil
+	case receipt.GetCutId() != v.header.CutID || receipt.GetDeviceId() != v.header.DeviceID:
+		return errors.New("its receipt is of another cut or device")
+	}
+	v.summary.Receipts++
 	return nil
 }
 
@@ -307,7 +334,8 @@ func (v *verifier) checkListing() error {
 	shown := List(seqs, hashes)
 	// What the note does not fix it would not sign: its fields must be exactly
 	// those of an export of this.
-	scope := Scope{CutID: v.header.CutID, CaseID: v.header.CaseID, Roster: v.header.Roster, Start: Checkpoint{Head: Head{Seq: v.header.After}}}
+	scope := Scope{CutID: v.header.CutID, CaseID: v.header.CaseID, Roster: v.header.Roster, Start: Checkpoint{Head: Head{Seq: v.header.After}},
+		DeviceID: v.header.DeviceID, DeviceKey: v.header.DeviceKey}
 	want := shown.Event(scope, v.last.GetActor()).Fields
 	have := make([]Field, len(v.last.GetFields()))
 	for i, f := range v.last.GetFields() {
@@ -325,6 +353,9 @@ func (v *verifier) checkListing() error {
 		}
 		if f.Name == fieldRoster && f.Value != Digest(v.header.Roster) {
 			return v.broken("header", errors.New("its roster is not the one the log noted"))
+		}
+		if f.Name == fieldDevice && f.Value != v.header.DeviceID || f.Name == fieldKey && f.Value != hex.EncodeToString(v.header.DeviceKey) {
+			return v.broken("header", errors.New("its device is not the one the log noted"))
 		}
 	}
 	return v.broken(note, errors.New("the log's note of this export is of another one"))

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"cutoff/server/evidence"
 )
@@ -74,8 +75,23 @@ func (f *Flow) checkpoint(ctx context.Context, tx EvidenceTx) ([]byte, error) {
 		return last.Envelope, nil
 	}
 	next, err := f.signCheckpoint(ctx, tx, head)
-	return next.Envelope, err
+	if err != nil {
+		return nil, err
+	}
+	if !next.At.Truncate(keepOne).Equal(last.At.Truncate(keepOne)) {
+		if err := tx.ThinCheckpoints(ctx, next.At.Add(-keepAll), keepOne); err != nil {
+			return nil, fmt.Errorf("thin checkpoints: %w", err)
+		}
+	}
+	return next.Envelope, nil
 }
+
+// All checkpoints are kept for a day, then the last of each hour: devices hold
+// the others, and a later one fixes the same records.
+const (
+	keepAll = 24 * time.Hour
+	keepOne = time.Hour
+)
 
 func (f *Flow) signCheckpoint(ctx context.Context, tx EvidenceTx, head evidence.Head) (evidence.Checkpoint, error) {
 	next, err := evidence.Sign(f.trustDomain, head, f.now(), f.signers.Evidence)

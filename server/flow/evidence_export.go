@@ -79,7 +79,7 @@ func (f *Flow) noteExport(ctx context.Context, actor Actor, cutID string) (
 		if c, err = tx.CutRow(ctx, cutID); err != nil {
 			return err
 		}
-		scope, err = f.exportScope(c)
+		scope, err = f.exportScope(ctx, tx, c)
 		if err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (f *Flow) noteExport(ctx context.Context, actor Actor, cutID string) (
 	return scope, seqs, end, err
 }
 
-func (f *Flow) exportScope(c cut.Cut) (evidence.Scope, error) {
+func (f *Flow) exportScope(ctx context.Context, tx DeviceTx, c cut.Cut) (evidence.Scope, error) {
 	key, err := f.evidenceKey()
 	if err != nil {
 		return evidence.Scope{}, err
@@ -123,6 +123,14 @@ func (f *Flow) exportScope(c cut.Cut) (evidence.Scope, error) {
 	if f.authority != nil {
 		scope.Roster, scope.RootKey = f.authority.Roster(), f.authority.RootKey()
 	}
+	if c.DeviceID == "" {
+		return scope, nil
+	}
+	d, err := tx.Device(ctx, c.DeviceID)
+	if err != nil {
+		return evidence.Scope{}, err
+	}
+	scope.DeviceID, scope.DeviceKey = d.ID, d.PublicKey
 	return scope, nil
 }
 

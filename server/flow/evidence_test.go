@@ -288,3 +288,60 @@ func TestShuttingDownSignsTheLogsEndOnce(t *testing.T) {
 		t.Errorf("got %d checkpoints, want 1", count())
 	}
 }
+
+func TestOldCheckpointsAreThinnedToOneAnHour(t *testing.T) {
+	h := newHarness(t)
+	l := h.enrol("alice-laptop")
+	count := 0
+	for range 3 * 24 * 2 {
+		h.advance(30 * time.Minute)
+		h.recordEvent(evidence.Event{Kind: "test", Actor: "test"})
+		h.lease(l.peer(t))
+		count++
+	}
+	var all []evidence.Checkpoint
+	err := h.store.View(t.Context(), func(tx flow.Tx) (err error) {
+		all, err = tx.Checkpoints(t.Context(), 0, 1000)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := map[time.Time]int{}
+	recent := 0
+	for _, c := range all {
+		if c.At.Before(h.Now().Add(-25 * time.Hour)) {
+			old[c.At.Truncate(time.Hour)]++
+			continue
+		}
+		recent++
+	}
+	for hour, n := range old {
+		if n != 1 {
+			t.Errorf("%d checkpoints of %s are kept", n, hour)
+		}
+	}
+	if len(old) < 46 || recent < 48 {
+		t.Errorf("of %d checkpoints, %d old and %d recent ones are left", count, len(old), recent)
+	}
+	if _, problem, err := h.CheckEvidence(t.Context()); problem != "" || err != nil {
+		t.Errorf("got %q, %v", problem, err)
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	h := newHarness(b)
+	event := evidence.Event{Kind: "receipt.stored", Actor: "dev_1", DeviceID: "dev_1", CutID: "cut_1", CaseID: "case_1", Signed: make([]byte, 4096)}
+	b.ReportAllocs()
+	err := h.store.Update(b.Context(), func(tx flow.Tx) error {
+		for b.Loop() {
+			if err := h.Record(b.Context(), tx, event); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}

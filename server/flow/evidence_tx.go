@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"time"
 
 	"cutoff/server/evidence"
 )
@@ -30,4 +31,6 @@ type EvidenceTx interface {
 	// Checkpoints reads checkpoints of records after seq, in order.
 	Checkpoints(ctx context.Context, after uint64, limit int) ([]evidence.Checkpoint, error)
 	InsertCheckpoint(ctx context.Context, checkpoint evidence.Checkpoint) error
+	// ThinCheckpoints keeps the last of each span among those older than a time.
+	ThinCheckpoints(ctx context.Context, before time.Time, span time.Duration) error
 }

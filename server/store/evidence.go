@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"cutoff/server/evidence"
 )
@@ -129,6 +130,14 @@ func (t *Tx) Checkpoints(ctx context.Context, after uint64, limit int) ([]eviden
 func (t *Tx) InsertCheckpoint(ctx context.Context, c evidence.Checkpoint) error {
 	_, err := t.tx.ExecContext(ctx, `INSERT INTO evidence_checkpoints (seq, at, chain, envelope)
 		VALUES ($1, $2, $3, $4) ON CONFLICT (seq) DO NOTHING`, c.Head.Seq, micros(c.At), c.Head.Chain[:], c.Envelope)
+	return wrap(err)
+}
+
+// ThinCheckpoints keeps one checkpoint of each span among those older than a
+// time: the last, which fixes what the others did.
+func (t *Tx) ThinCheckpoints(ctx context.Context, before time.Time, span time.Duration) error {
+	_, err := t.tx.ExecContext(ctx, `DELETE FROM evidence_checkpoints WHERE at < $1 AND seq NOT IN
+		(SELECT MAX(seq) FROM evidence_checkpoints WHERE at < $1 GROUP BY at / $2)`, micros(before), span.Microseconds())
 	return wrap(err)
 }
 
