@@ -163,9 +163,9 @@ type device struct {
 
 func (w *world) device() device {
 	w.t.Helper()
-	var answer struct{ Device device }
-	w.cli(&answer, "device", "show", "alice-laptop")
-	return answer.Device
+	var d device
+	w.cli(&d, "device", "show", "alice-laptop")
+	return d
 }
 
 // cut is what `cut show` says of a cut.
@@ -186,20 +186,20 @@ type cut struct {
 
 func (w *world) cut(id string) cut {
 	w.t.Helper()
-	var answer struct{ Cut cut }
-	w.cli(&answer, "cut", "show", id)
-	return answer.Cut
+	var c cut
+	w.cli(&c, "cut", "show", id)
+	return c
 }
 
 // open opens a cut of the laptop without waiting and returns its id.
 func (w *world) open(level string) string {
 	w.t.Helper()
-	var answer struct{ Cuts []cut }
-	w.cli(&answer, "cut", "alice-laptop", "--level", level, "--reason", "test")
-	if len(answer.Cuts) != 1 {
-		w.t.Fatalf("%d cuts were opened, want 1", len(answer.Cuts))
+	var opened cut
+	w.cli(&opened, "cut", "alice-laptop", "--level", level, "--reason", "test")
+	if opened.ID == "" {
+		w.t.Fatal("no cut was opened")
 	}
-	return answer.Cuts[0].ID
+	return opened.ID
 }
 
 // until polls ok, which is a question to a program, for up to a minute.

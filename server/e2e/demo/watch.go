@@ -17,7 +17,7 @@ type cutView struct {
 	Sent     *time.Time `json:"order_delivered_at"`
 	Receipt  *time.Time `json:"receipt_at"`
 	Settled  *time.Time `json:"settled_at"`
-	First    int64      `json:"first_removed_ms,string"`
+	First    int64      `json:"first_removed_ms"`
 	Items    []struct {
 		Product, User, Path, Action, Outcome, Detail string
 	} `json:"items"`
@@ -66,11 +66,11 @@ func (s *scene) latest(ctx context.Context) (*cutView, error) {
 	if len(list.Cuts) == 0 {
 		return nil, nil
 	}
-	var answer struct{ Cut cutView }
-	if err := s.server.CLI(ctx, "", &answer, "cut", "show", list.Cuts[0].ID); err != nil {
+	cut := &cutView{}
+	if err := s.server.CLI(ctx, "", cut, "cut", "show", list.Cuts[0].ID); err != nil {
 		return nil, err
 	}
-	return &answer.Cut, nil
+	return cut, nil
 }
 
 func (s *scene) interactive(ctx context.Context) error {
