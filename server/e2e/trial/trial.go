@@ -37,6 +37,10 @@ type Laptop struct {
 	err   error
 }
 
+// uids are alice's and bob's when root makes the laptop: nobody's, whom every
+// machine knows (a session bus starts for nobody else), and one that none has.
+var uids = []int{65534, 20002}
+
 // New makes a laptop below root (which must not exist) with two users. As root
 // they have uids of their own, else both have the caller's.
 func New(root string) (*Laptop, error) {
@@ -45,7 +49,7 @@ func New(root string) (*Laptop, error) {
 	for i, name := range []string{"alice", "bob"} {
 		u := User{Name: name, UID: uid, Home: filepath.Join(root, "home", name)}
 		if uid == 0 {
-			u.UID = 20001 + i
+			u.UID = uids[i]
 		}
 		l.Users = append(l.Users, u)
 	}
