@@ -16,6 +16,9 @@ const (
 	rowsAtMost = 20_000
 	// openBelow: a column with at most so many rows shows them all unfolded.
 	openBelow = 12
+	// withdrawn is the state of a step that is not to happen any more; it is
+	// shown, and counts for nothing.
+	withdrawn = "withdrawn"
 )
 
 // column is one side of a cut: what lies on the device, or in the clouds.
@@ -26,8 +29,6 @@ type column struct {
 	Steps  []stepGroup
 	// Open is how many are neither verified nor accepted.
 	Open int
-	// Parts are the shares of the bar, in per cent classes.
-	Cut bool
 }
 
 // count is how many have one outcome.
@@ -70,16 +71,16 @@ type stepGroup struct {
 }
 
 type stepRow struct {
-	Outcome  word
-	Action   string
-	Target   string
-	Proof    string
-	Detail   string
-	Undo     string
-	IsUndo   bool
-	Attempts int32
-	Residual residualView
-	Withdrwn bool
+	Outcome   word
+	Action    string
+	Target    string
+	Proof     string
+	Detail    string
+	Undo      string
+	IsUndo    bool
+	Attempts  int32
+	Residual  residualView
+	Withdrawn bool
 }
 
 // residualView is until when one thing may still work.
@@ -185,14 +186,18 @@ func stepsColumn(steps []*cutoffv1.CutStep, now time.Time, limit int) column {
 	all := tally{}
 	by := map[string][]*cutoffv1.CutStep{}
 	for _, step := range steps {
-		all[step.GetOutcome()]++
+		if step.GetState() != withdrawn {
+			all[step.GetOutcome()]++
+		}
 		by[step.GetConnector()] = append(by[step.GetConnector()], step)
 	}
 	v := column{Total: len(steps), Counts: all.counts(), Open: all.open()}
 	for connector, members := range by {
 		some := tally{}
 		for _, step := range members {
-			some[step.GetOutcome()]++
+			if step.GetState() != withdrawn {
+				some[step.GetOutcome()]++
+			}
 		}
 		reached := connector != "none" && connector != ""
 		g := stepGroup{
@@ -219,7 +224,7 @@ func stepRowOf(step *cutoffv1.CutStep, now time.Time) stepRow {
 		Outcome: outcomeWord(step.GetOutcome()), Action: strings.ReplaceAll(visible(step.GetAction()), "-", " "),
 		Target: visible(step.GetTarget()), Proof: proofWords(step.GetProof()), Detail: visible(step.GetDetail()),
 		Undo: undoWords(step.GetUndo()), IsUndo: step.GetUndoOf() != "", Attempts: step.GetAttempts(),
-		Residual: residualOf(step.GetResidualUntil(), now), Withdrwn: step.GetState() == "withdrawn",
+		Residual: residualOf(step.GetResidualUntil(), now), Withdrawn: step.GetState() == withdrawn,
 	}
 }
 

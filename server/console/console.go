@@ -106,7 +106,7 @@ type Console struct {
 	Config
 	pages   pages
 	assets  assets
-	streams streams
+	streams *streams
 	// wrapped is the routes inside every guard.
 	wrapped http.Handler
 }

@@ -40,7 +40,8 @@ func deviceForm(d *cutoffv1.Device) cutForm {
 		confirm = d.GetDeviceId()
 	}
 	return cutForm{
-		Base: "/devices/" + url.PathEscape(d.GetDeviceId()), Device: true, Name: deviceName(d), Word: confirm, Level: "seal",
+		Base: "/devices/" + url.PathEscape(d.GetDeviceId()), Device: true,
+		Name: deviceName(d), Word: confirm, Level: "seal",
 	}
 }
 
@@ -104,7 +105,9 @@ func (c *Console) cutPerson(w http.ResponseWriter, r request) error {
 
 // openCut asks for the cut that the form describes and goes to its page; again
 // shows the form once more with its problem.
-func (c *Console) openCut(w http.ResponseWriter, r request, form *cutForm, ask *cutoffv1.OpenCutRequest, again func(int)) error {
+func (c *Console) openCut(
+	w http.ResponseWriter, r request, form *cutForm, ask *cutoffv1.OpenCutRequest, again func(int),
+) error {
 	if err := c.need(r, "OpenCut"); err != nil {
 		return err
 	}
@@ -175,7 +178,8 @@ func (c *Console) previewPerson(w http.ResponseWriter, r request) error {
 		return err
 	}
 	if r.Header.Get("HX-Request") != "" {
-		c.part(w, http.StatusOK, "person", "preview-part", c.preview(r, &cutoffv1.PreviewCutRequest{Person: r.PathValue("id")}))
+		view := c.preview(r, &cutoffv1.PreviewCutRequest{Person: r.PathValue("id")})
+		c.part(w, http.StatusOK, "person", "preview-part", view)
 		return nil
 	}
 	data, err := c.loadPerson(r)

@@ -99,7 +99,9 @@ func (c *Console) cuts(w http.ResponseWriter, r request) error {
 	}
 	for _, s := range []string{"held", "open", "settled", "lifting", "lifted", "refused", "lapsed"} {
 		if counts[s] > 0 || s == data.State {
-			data.States = append(data.States, choice{Value: s, Label: cutStateWord(s).Word, Chosen: s == data.State, Count: counts[s]})
+			data.States = append(data.States, choice{
+				Value: s, Label: cutStateWord(s).Word, Chosen: s == data.State, Count: counts[s],
+			})
 		}
 	}
 	c.show(w, http.StatusOK, "cuts", r.page("Cuts", "cuts", data))
@@ -163,7 +165,9 @@ func rowLimit(q url.Values) int {
 }
 
 // onCut carries out one operator's word on a cut and shows the cut again.
-func (c *Console) onCut(w http.ResponseWriter, r request, method string, needReason bool, act func(id, reason string) error) error {
+func (c *Console) onCut(
+	w http.ResponseWriter, r request, method string, needReason bool, act func(id, reason string) error,
+) error {
 	if err := c.need(r, method); err != nil {
 		return err
 	}

@@ -61,7 +61,6 @@ type inventory struct {
 type credentialGroup struct {
 	Product string
 	Total   int
-	Open    bool
 	Rows    []credentialRow
 	More    int
 }
@@ -243,8 +242,9 @@ func inventoryOf(credentials []*cutoffv1.Credential, now time.Time) inventory {
 			continue
 		}
 		group.Rows = append(group.Rows, credentialRow{
-			User: visible(cred.GetUser()), Path: visible(cred.GetPath()), Identifiers: identifiersOf(cred.GetIdentifiers()),
-			Expires: momentOf(cred.GetExpiresAt(), now), Connector: cred.GetConnector(), Held: cred.GetHeld(),
+			User: visible(cred.GetUser()), Path: visible(cred.GetPath()),
+			Identifiers: identifiersOf(cred.GetIdentifiers()), Expires: momentOf(cred.GetExpiresAt(), now),
+			Connector: visible(cred.GetConnector()), Held: cred.GetHeld(),
 		})
 	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) })

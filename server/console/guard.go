@@ -30,7 +30,8 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 func (c *Console) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.fail(w, r, flow.Actor{}, fault.New(fault.Denied, "This request came from another site, so it was not carried out."))
+		c.fail(w, r, flow.Actor{}, fault.New(fault.Denied,
+			"This request came from another site, so it was not carried out."))
 	}))
 	inner := origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -113,7 +114,8 @@ func checkForm(r *http.Request, secret string) error {
 		return fault.Wrap(err, fault.Invalid, "The form could not be read; nothing was done.")
 	}
 	if secret == "" || !hmac.Equal([]byte(r.PostFormValue("form_token")), []byte(formToken(secret))) {
-		return fault.New(fault.Denied, "This form is out of date, so it was not carried out. Open the page again and repeat.")
+		return fault.New(fault.Denied,
+			"This form is out of date, so it was not carried out. Open the page again and repeat.")
 	}
 	return nil
 }

@@ -132,7 +132,8 @@ func (c *Console) connectors(w http.ResponseWriter, r request) error {
 		})
 	}
 	slices.SortStableFunc(data.Rows, func(a, b connectorRow) int {
-		return cmp.Or(cmp.Compare(boolRank(a.Health.Tone != "bad"), boolRank(b.Health.Tone != "bad")), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(boolRank(a.Health.Tone != "bad"), boolRank(b.Health.Tone != "bad")),
+			cmp.Compare(a.Name, b.Name))
 	})
 	c.show(w, http.StatusOK, "connectors", r.page("Connectors", "connectors", data))
 	return nil
@@ -204,7 +205,9 @@ func (c *Console) loadTokens(r request) (tokensPage, error) {
 		}
 		chosen := cmp.Or(r.PostFormValue("group"), "default")
 		for _, g := range groups.GetGroups() {
-			data.Groups = append(data.Groups, choice{Value: g.GetGroup(), Label: visible(g.GetGroup()), Chosen: g.GetGroup() == chosen})
+			data.Groups = append(data.Groups, choice{
+				Value: g.GetGroup(), Label: visible(g.GetGroup()), Chosen: g.GetGroup() == chosen,
+			})
 		}
 	}
 	return data, nil
@@ -299,7 +302,8 @@ func (c *Console) policy(w http.ResponseWriter, r request) error {
 		return err
 	}
 	c.show(w, http.StatusOK, "policy", r.page("Policy", "policy", policyPage{
-		Version: answer.GetVersion(), YAML: answer.GetYaml(), By: visible(answer.GetAppliedBy()), At: momentOf(answer.GetAppliedAt(), c.Now()),
+		Version: answer.GetVersion(), YAML: answer.GetYaml(),
+		By: visible(answer.GetAppliedBy()), At: momentOf(answer.GetAppliedAt(), c.Now()),
 	}))
 	return nil
 }

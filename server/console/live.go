@@ -112,8 +112,17 @@ func longest(k *cutoffv1.Cut, exposure string, now time.Time) (because string, m
 
 // owed reports whether the device still has to answer its order.
 func owed(k *cutoffv1.Cut) bool {
-	return k.GetDeviceId() != "" && (k.GetOrderState() == "drafted" || k.GetOrderState() == "delivered" ||
-		(k.GetOrderState() == "" || k.GetOrderState() == "none") && k.GetState() == "open" && k.GetReceiptAt() == nil)
+	if k.GetDeviceId() == "" {
+		return false
+	}
+	switch k.GetOrderState() {
+	case "drafted", "delivered":
+		return true
+	case "", "none":
+		return k.GetState() == "open" && k.GetReceiptAt() == nil
+	default:
+		return false
+	}
 }
 
 // liveOf makes the view of a cut for a reader of role.
@@ -165,12 +174,12 @@ func waitingFor(k *cutoffv1.Cut) string {
 		return "Nothing has been sent to the device."
 	case k.GetState() == "refused", k.GetState() == "lapsed":
 		return "Nothing was sent to the device."
-	case k.GetState() == "lifting", k.GetState() == "lifted":
-		return "The device had removed nothing when the cut was lifted."
 	case k.GetOrderState() == "refused":
 		return "The device refused the order. It needs a person."
 	case k.GetReceiptAt() != nil:
 		return "The device answered that it holds nothing to remove."
+	case k.GetState() == "lifting", k.GetState() == "lifted":
+		return "The device had sent no receipt when the lift began, so what it had removed is not known."
 	case k.GetOrderState() == "delivered":
 		return "The device has the order and is at work. Its receipt will say what is gone, item by item."
 	default:
@@ -219,15 +228,21 @@ func settledVerdict(k *cutoffv1.Cut, v liveView, left int) verdictView {
 	total := v.OnDevice.Total + v.InClouds.Total
 	switch {
 	case owed(k):
-		return verdictView{word{"settled", "warned", "bad", ""}, "Settled in the clouds, but the device has not answered."}
+		return verdictView{word{"settled", "warned", "bad", ""},
+			"Settled in the clouds, but the device has not answered."}
 	case left > 0:
 		return verdictView{word{"settled", "warned", "bad", ""},
-			"Settled, but " + fmt.Sprintf("%d of %s could not be proved dead. See what is left below.", left, plural(total, "thing", "things"))}
+			fmt.Sprintf("Settled, but %d of %s could not be proved dead. See what is left below.",
+				left, plural(total, "thing", "things"))}
 	case accepted > 0:
 		return verdictView{word{"settled", "accepted", "fair", ""},
-			"Settled. " + asSentence(plural(total-accepted, "thing", "things")+" proved dead, "+plural(accepted, "was", "were")+" accepted without proof")}
+			fmt.Sprintf("Settled. %s proved dead, %s accepted without proof.",
+				plural(total-accepted, "thing", "things"), plural(accepted, "was", "were"))}
+	case total == 0:
+		return verdictView{cutStateWord("settled"), "Settled. Nothing was found to end, on the device or in the clouds."}
 	default:
-		return verdictView{word{"settled", "proved", "good", ""}, "Settled. All " + plural(total, "thing", "things") + " proved dead."}
+		return verdictView{word{"settled", "proved", "good", ""},
+			"Settled. All " + plural(total, "thing", "things") + " proved dead."}
 	}
 }
 
@@ -241,7 +256,8 @@ func timelineOf(k *cutoffv1.Cut, now time.Time) []mark {
 		if ms := k.GetFirstRemovedMs(); ms > 0 && delivered.Known() {
 			first.at = delivered.at.Add(time.Duration(ms) * time.Millisecond)
 		}
-		marks = append(marks, mark{Label: "Delivered", At: delivered}, mark{Label: "First removed", At: first}, mark{Label: "Receipt", At: receipt})
+		marks = append(marks, mark{Label: "Delivered", At: delivered},
+			mark{Label: "First removed", At: first}, mark{Label: "Receipt", At: receipt})
 		if receipt.Known() && !first.Known() {
 			marks = append(marks[:2], marks[3])
 		}

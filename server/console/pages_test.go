@@ -177,6 +177,8 @@ func TestACutSaysWhatWasProvedAndNoMore(t *testing.T) {
 	wantText(t, "settled on a promise", v.get("/cuts/cut_settled"), "1 thing proved dead, 1 was accepted without proof")
 	s.change("cut_settled", func(k *cutoffv1.Cut) { k.Items[0].Outcome = "blocked" })
 	wantText(t, "settled but blocked", v.get("/cuts/cut_settled"), "1 of 2 things could not be proved dead")
+	s.change("cut_settled", func(k *cutoffv1.Cut) { k.Items, k.Steps = nil, nil })
+	wantText(t, "settled without anything", v.get("/cuts/cut_settled"), "Nothing was found to end", "it holds nothing to remove")
 	s.change("cut_settled", func(k *cutoffv1.Cut) { k.Exposure = "gibberish" })
 	wantText(t, "an exposure nobody understands", v.get("/cuts/cut_settled"), "No known end")
 	wantText(t, "a case", v.get("/cuts/case_two"), "One case, 2 cuts", "cut_case_a", "cut_case_b")

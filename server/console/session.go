@@ -44,7 +44,8 @@ func (c *Console) toLogin(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if r.Method != http.MethodGet || r.Header.Get("HX-Request") != "" {
-		c.fail(w, r, flow.Actor{}, fault.New(fault.Unauthenticated, "Your session has ended, so nothing was done. Sign in and repeat."))
+		c.fail(w, r, flow.Actor{}, fault.New(fault.Unauthenticated,
+			"Your session has ended, so nothing was done. Sign in and repeat."))
 		return
 	}
 	target := "/login"
@@ -186,7 +187,8 @@ func (c *Console) showSignIn(w http.ResponseWriter, r *http.Request, name string
 func (c *Console) checkFirstForm(r *http.Request) error {
 	cookie, err := r.Cookie(formCookie)
 	if err != nil {
-		return fault.New(fault.Denied, "The browser did not send this page's cookie. Allow cookies for this site and try again.")
+		return fault.New(fault.Denied,
+			"The browser did not send this page's cookie. Allow cookies for this site and try again.")
 	}
 	return checkForm(r, cookie.Value)
 }

@@ -37,35 +37,36 @@ var liveParts = [...]string{"verdict", "facts", "timeline", "ondevice", "incloud
 
 // streams counts open event streams and ends them all at once.
 type streams struct {
-	mu   *sync.Mutex
-	by   map[string]int
-	all  *int
 	done chan struct{}
-	once *sync.Once
+	once sync.Once
+
+	mu  sync.Mutex
+	by  map[string]int
+	all int
 }
 
-func newStreams() streams {
-	return streams{mu: new(sync.Mutex), by: map[string]int{}, all: new(int), done: make(chan struct{}), once: new(sync.Once)}
+func newStreams() *streams {
+	return &streams{by: map[string]int{}, done: make(chan struct{})}
 }
 
-func (s streams) close() { s.once.Do(func() { close(s.done) }) }
+func (s *streams) close() { s.once.Do(func() { close(s.done) }) }
 
 // enter takes a place; leave gives it back.
-func (s streams) enter(token string) (leave func(), ok bool) {
+func (s *streams) enter(token string) (leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.by[token] >= streamsASession || *s.all >= streamsInAll {
+	if s.by[token] >= streamsASession || s.all >= streamsInAll {
 		return nil, false
 	}
 	s.by[token]++
-	*s.all++
+	s.all++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.by[token]--; s.by[token] == 0 {
 			delete(s.by, token)
 		}
-		*s.all--
+		s.all--
 	}, true
 }
 
@@ -99,7 +100,10 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	// Watch first and read then, so that no change falls between.
 	changed, stop := c.Watch.Watch(r.PathValue("id"))
 	defer stop()
-	s := &stream{Console: c, id: r.PathValue("id"), limit: rowLimit(r.URL.Query()), token: token, sent: map[string][]byte{}, out: w, control: http.NewResponseController(w)}
+	s := &stream{
+		Console: c, id: r.PathValue("id"), limit: rowLimit(r.URL.Query()), token: token,
+		sent: map[string][]byte{}, out: w, control: http.NewResponseController(w),
+	}
 	k, err := s.load(r.Context())
 	if err != nil {
 		http.Error(w, sentence(err), status(err))

@@ -203,9 +203,6 @@ func (m moment) Relative() string {
 	}
 }
 
-// Left is what remains until then, without a direction.
-func (m moment) Left() string { return short(m.at.Sub(m.now)) }
-
 // Countdown is what remains, to the second.
 func (m moment) Countdown() string {
 	d := max(m.at.Sub(m.now), 0).Round(time.Second)
