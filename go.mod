@@ -2,63 +2,36 @@ module cutoff
 
 go 1.26.0
 
-require google.golang.org/grpc v1.85.0
-
-require google.golang.org/protobuf v1.36.12
-
-require github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0
-
-require github.com/kardianos/service v1.3.0
-
-require github.com/shirou/gopsutil/v3 v3.24.5
-
-require github.com/godbus/dbus/v5 v5.2.4
-
-require go.etcd.io/bbolt v1.5.0
-
-require modernc.org/sqlite v1.62.0
-
-require github.com/pressly/goose/v3 v3.29.0
-
-require github.com/riverqueue/river v0.51.1
-
-require github.com/riverqueue/river/riverdriver/riversqlite v0.51.1
-
-require cel.dev/cel-go v0.32.0
-
-require github.com/spf13/cobra v1.10.2
-
-require filippo.io/age v1.3.2
-
-require gopkg.in/yaml.v3 v3.0.1
-
-require golang.org/x/sys v0.49.0
-
-require golang.org/x/crypto v0.58.0
-
-require golang.org/x/sync v0.24.0
-
-require golang.org/x/time v0.16.0
-
-require github.com/prometheus/client_golang v1.25.0
-
-require github.com/chromedp/chromedp v0.23.0
-
-require github.com/rogpeppe/go-internal v1.16.0
-
 require (
-	github.com/zalando/go-keyring v0.2.8
+	cel.dev/cel-go v0.32.0
+	filippo.io/age v1.3.2
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
+	github.com/godbus/dbus/v5 v5.2.4
+	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0
+	github.com/kardianos/service v1.3.0
+	github.com/pressly/goose/v3 v3.29.0
+	github.com/riverqueue/river v0.51.1
+	github.com/riverqueue/river/riverdriver/riversqlite v0.51.1
+	github.com/riverqueue/river/rivertype v0.51.1
+	github.com/shirou/gopsutil/v3 v3.24.5
+	github.com/spf13/cobra v1.10.2
+	go.etcd.io/bbolt v1.5.0
+	golang.org/x/crypto v0.58.0
+	golang.org/x/sync v0.24.0
+	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.47.0
+	golang.org/x/time v0.16.0
+	google.golang.org/grpc v1.85.0
+	google.golang.org/protobuf v1.36.12
+	gopkg.in/yaml.v3 v3.0.1
+	modernc.org/sqlite v1.62.0
 )
 
 require (
 	cel.dev/expr v0.25.3 // indirect
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect
-	github.com/beorn7/perks v1.0.1 // indirect
-	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/chromedp/cdproto v0.159.0 // indirect
-	github.com/danieljoos/wincred v1.2.3 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/go-ole/go-ole v1.2.6 // indirect
@@ -67,16 +40,11 @@ require (
 	github.com/lufia/plan9stats v0.0.0-20211012122336-39d0f177ccd0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/mfridman/interpolate v0.0.2 // indirect
-	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/power-devops/perfstat v0.0.0-20210106213030-5aafc221ea8c // indirect
-	github.com/prometheus/client_model v0.6.3 // indirect
-	github.com/prometheus/common v0.72.0 // indirect
-	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/riverqueue/river/riverdriver v0.51.1 // indirect
 	github.com/riverqueue/river/rivershared v0.51.1 // indirect
-	github.com/riverqueue/river/rivertype v0.51.1 // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect
 	github.com/shoenig/go-m1cpu v0.1.6 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
@@ -92,7 +60,6 @@ require (
 	golang.org/x/exp v0.0.0-20261014143641-f0251eb4aa3e // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
-	golang.org/x/tools v0.52.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20261026165753-2ffab32bce7e // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 	modernc.org/libc v1.80.1 // indirect
