@@ -27,13 +27,20 @@ type harness struct {
 	registry  registry
 	// dir is the server's data directory, the database excepted.
 	dir string
+	// before is the store as flow sees it; config what flow was made with.
+	before flow.Store
+	config flow.Config
 
 	mu    sync.Mutex
 	now   time.Time
 	wakes map[string]int
 }
 
-func newHarness(t testing.TB) *harness {
+func newHarness(t testing.TB) *harness { return newHarnessWith(t, func(*harness, *flow.Config) {}) }
+
+// newHarnessWith lets a test change the configuration, or put something before
+// h.before, which is the store flow sees.
+func newHarnessWith(t testing.TB, tweak func(*harness, *flow.Config)) *harness {
 	t.Helper()
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "cutoff.db"))
 	if err != nil {
@@ -55,7 +62,7 @@ func newHarness(t testing.TB) *harness {
 	if h.vault, err = ca.OpenVault(h.dir); err != nil {
 		t.Fatal(err)
 	}
-	h.Flow = flow.New(h.store, flow.Config{
+	config := flow.Config{
 		Signers: h.authority.Signers(),
 		Hub:     h,
 		Now:     h.Now,
@@ -68,7 +75,11 @@ func newHarness(t testing.TB) *harness {
 		Registry:    &h.registry,
 		// Cheap, for tests only.
 		PasswordCost: operator.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1},
-	})
+	}
+	h.before = h.store
+	tweak(h, &config)
+	h.config = config
+	h.Flow = flow.New(h.before, config)
 	return h
 }
 

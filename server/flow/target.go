@@ -110,8 +110,8 @@ func (f *Flow) letThrough(
 ) error {
 	from, kind := c.State, "cut.opened"
 	again := c.State == cut.Lifting
-	escalates := c.Active() && !again && k.Level.Above(c.Level)
-	counted := c.Active() && c.LetThrough && !again
+	escalates := !fresh && c.Active() && !again && k.Level.Above(c.Level)
+	counted := !fresh && c.Active() && c.LetThrough && !again
 	sealed := !fresh && c.DeviceID != "" && !c.ReceiptAt.IsZero()
 	if !fresh {
 		event := passing(c.State)
