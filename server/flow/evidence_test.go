@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -49,6 +50,13 @@ func TestTheLogHoldsHoweverManyWriteAtOnce(t *testing.T) {
 			// One that fails leaves no record.
 			if _, err := h.CreateAPIKey(t.Context(), admin, fmt.Sprintf("key-%d", i), "viewer", time.Hour); !fault.Is(err, fault.Conflict) {
 				t.Errorf("the same name again: %v", err)
+			}
+			undone := errors.New("undone")
+			err := h.store.Update(t.Context(), func(tx flow.Tx) error {
+				return errors.Join(h.Record(t.Context(), tx, evidence.Event{Kind: "undone"}), undone)
+			})
+			if !errors.Is(err, undone) {
+				t.Error(err)
 			}
 		})
 	}
@@ -332,6 +340,10 @@ func TestOldCheckpointsAreThinnedToOneAnHour(t *testing.T) {
 func BenchmarkRecord(b *testing.B) {
 	h := newHarness(b)
 	event := evidence.Event{Kind: "receipt.stored", Actor: "dev_1", DeviceID: "dev_1", CutID: "cut_1", CaseID: "case_1", Signed: make([]byte, 4096)}
+	// Statements are prepared between transactions.
+	for range 3 {
+		h.recordEvent(event)
+	}
 	b.ReportAllocs()
 	err := h.store.Update(b.Context(), func(tx flow.Tx) error {
 		for b.Loop() {

@@ -104,30 +104,36 @@ func (s *Store) attempt(group []*update, errs []error) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	end := &logEnd{}
 	for i, u := range group {
 		if errs[i] = u.ctx.Err(); errs[i] != nil {
 			continue
 		}
-		if errs[i], err = s.one(tx, u.fn, len(group) > 1); err != nil {
+		if errs[i], err = s.one(tx, end, u.fn, len(group) > 1); err != nil {
 			return err
 		}
 		if len(group) == 1 && errs[0] != nil {
 			return nil // roll back
 		}
 	}
+	if err := s.writeTx(tx, end).keepEnd(context.Background()); err != nil {
+		return err
+	}
 	return tx.Commit()
 }
 
 // one runs fn, behind a savepoint if others share the transaction. The second
 // error is of the transaction itself.
-func (s *Store) one(tx *sql.Tx, fn func(*Tx) error, shared bool) (fnErr, err error) {
+func (s *Store) one(tx *sql.Tx, end *logEnd, fn func(*Tx) error, shared bool) (fnErr, err error) {
 	if !shared {
-		return s.call(tx, fn), nil
+		return s.call(tx, end, fn), nil
 	}
+	before := *end
 	if _, err := tx.Exec("SAVEPOINT one"); err != nil {
 		return nil, err
 	}
-	if fnErr = s.call(tx, fn); fnErr != nil {
+	if fnErr = s.call(tx, end, fn); fnErr != nil {
+		*end = before
 		if _, err := tx.Exec("ROLLBACK TO SAVEPOINT one"); err != nil {
 			return fnErr, err
 		}
@@ -138,11 +144,15 @@ func (s *Store) one(tx *sql.Tx, fn func(*Tx) error, shared bool) (fnErr, err err
 
 // call turns a panic of fn into its error: one caller's bug must not end the
 // writer for all.
-func (s *Store) call(tx *sql.Tx, fn func(*Tx) error) (err error) {
+func (s *Store) call(tx *sql.Tx, end *logEnd, fn func(*Tx) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in a transaction: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return fn(&Tx{tx: prepared{tx, s.writing}})
+	return fn(s.writeTx(tx, end))
+}
+
+func (s *Store) writeTx(tx *sql.Tx, end *logEnd) *Tx {
+	return &Tx{tx: prepared{tx, s.writing}, end: end}
 }

@@ -8,42 +8,82 @@ import (
 	"time"
 
 	"cutoff/server/evidence"
+	"cutoff/server/fault"
 )
 
 // headRow is the id of the one row of evidence_head.
 const headRow = 1
 
-// EvidenceHead reads where the log stands.
+// logEnd is where the evidence log stands while updates share a commit: read
+// once, moved by each record, kept in its row once at the end. Every record of
+// a busy second would otherwise cost three statements.
+type logEnd struct {
+	known bool
+	head  evidence.Head
+	seal  []byte
+	// kept is the number its row has.
+	kept  uint64
+	moved bool
+}
+
+// EvidenceHead is where the log stands.
 func (t *Tx) EvidenceHead(ctx context.Context) (evidence.Head, []byte, error) {
-	var head evidence.Head
-	var chain, seal []byte
-	err := t.tx.QueryRowContext(ctx, `SELECT seq, chain, seal FROM evidence_head WHERE id = $1`, headRow).
+	if t.end == nil {
+		head, seal, _, err := t.readEnd(ctx)
+		return head, seal, err
+	}
+	if !t.end.known {
+		head, seal, kept, err := t.readEnd(ctx)
+		if err != nil {
+			return evidence.Head{}, nil, err
+		}
+		*t.end = logEnd{known: true, head: head, seal: seal, kept: kept}
+	}
+	return t.end.head, t.end.seal, nil
+}
+
+func (t *Tx) readEnd(ctx context.Context) (head evidence.Head, seal []byte, kept uint64, err error) {
+	var chain []byte
+	err = t.tx.QueryRowContext(ctx, `SELECT seq, chain, seal FROM evidence_head WHERE id = $1`, headRow).
 		Scan(&head.Seq, &chain, &seal)
+	kept = head.Seq
 	if errors.Is(err, sql.ErrNoRows) {
 		// An empty log; or somebody removed the note of its end, and then what
 		// is there is the end, without a seal.
 		err = t.tx.QueryRowContext(ctx, `SELECT seq, chain FROM evidence ORDER BY seq DESC LIMIT 1`).Scan(&head.Seq, &chain)
 		if errors.Is(err, sql.ErrNoRows) {
-			return evidence.Head{}, nil, nil
+			return evidence.Head{}, nil, 0, nil
 		}
 	}
 	if err != nil {
-		return evidence.Head{}, nil, wrap(err)
+		return evidence.Head{}, nil, 0, wrap(err)
 	}
 	head.Chain, err = hashOf(chain)
-	return head, seal, err
+	return head, seal, kept, err
 }
 
-// AppendEvidence adds the record after head.
+// AppendEvidence adds the record after head, which EvidenceHead answered.
 func (t *Tx) AppendEvidence(ctx context.Context, head evidence.Head, r evidence.Record, seal []byte) error {
+	if t.end == nil || !t.end.known || t.end.head != head {
+		return fault.New(fault.Conflict, "the evidence log is not where it was")
+	}
 	if _, err := t.tx.ExecContext(ctx, `INSERT INTO evidence
 		(seq, at, kind, device_id, cut_id, case_id, record, hash, chain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		r.Seq, micros(r.At), r.Kind, r.DeviceID, r.CutID, r.CaseID, r.Encoded, r.Hash[:], r.Chain[:]); err != nil {
 		return wrap(err)
 	}
+	t.end.head, t.end.seal, t.end.moved = r.Head(), seal, true
+	return nil
+}
+
+// keepEnd writes where the log stands, if it moved.
+func (t *Tx) keepEnd(ctx context.Context) error {
+	if !t.end.moved {
+		return nil
+	}
 	res, err := t.tx.ExecContext(ctx, `INSERT INTO evidence_head (id, seq, chain, seal) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, chain = excluded.chain, seal = excluded.seal
-		WHERE evidence_head.seq = $5`, headRow, r.Seq, r.Chain[:], seal, head.Seq)
+		WHERE evidence_head.seq = $5`, headRow, t.end.head.Seq, t.end.head.Chain[:], t.end.seal, t.end.kept)
 	return changed(res, err, "evidence log")
 }
 

@@ -107,6 +107,9 @@ func (s *Store) Close() error {
 // methods, which live in one file an aggregate.
 type Tx struct {
 	tx prepared
+	// end is where the evidence log stands, shared by the updates of one commit;
+	// nil in a view.
+	end *logEnd
 }
 
 // View runs fn in a read-only transaction: one consistent picture.
