@@ -44,18 +44,22 @@ func apply(fd int, as Attributes) error {
 		return err
 	}
 	if st.Uid != as.UID || st.Gid != as.GID {
-		if err := unix.Fchown(fd, int(as.UID), int(as.GID)); err != nil {
+		err := unix.Fchown(fd, int(as.UID), int(as.GID))
+		if errors.Is(err, unix.EPERM) && st.Uid == as.UID {
+			as.Mode &^= 0o070 // a group the user is not in: nobody gains by the one he is in
+		} else if err != nil {
 			return err
 		}
-	}
-	if err := unix.Fchmod(fd, as.Mode); err != nil {
-		return err
 	}
 	for name, value := range as.Xattrs {
 		err := unix.Fsetxattr(fd, name, value, 0)
 		if err != nil && strings.HasPrefix(name, "user.") {
 			return err
 		}
+	}
+	// After the attributes, which a read-only file would not take.
+	if err := unix.Fchmod(fd, as.Mode); err != nil {
+		return err
 	}
 	return setTimes(fd, as)
 }
