@@ -27,13 +27,14 @@ func (d Dir) Lease() ([]byte, error) { return d.ReadFile(fileLease, maxSigned) }
 // KeepLease replaces it.
 func (d Dir) KeepLease(envelope []byte) error { return d.WriteFile(fileLease, envelope) }
 
-// DropLease forgets the lease.
+// DropLease forgets the lease and its mark.
 func (d Dir) DropLease() error {
-	err := os.Remove(d.path(fileLease))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	for _, name := range []string{fileLease, fileMark} {
+		if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // Mark returns the high-water mark of the clocks.

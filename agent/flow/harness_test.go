@@ -203,6 +203,11 @@ func (m *machine) boot() *agent {
 
 func (m *machine) assemble() (crypto.Signer, *flow.Flow, *uplink.Uplink, *journal.Journal) {
 	m.t.Helper()
+	return m.assembleWith(m)
+}
+
+func (m *machine) assembleWith(purger flow.Purger) (crypto.Signer, *flow.Flow, *uplink.Uplink, *journal.Journal) {
+	m.t.Helper()
 	enrolled, err := m.state.Read()
 	if err != nil {
 		m.t.Fatal(err)
@@ -233,7 +238,7 @@ func (m *machine) assemble() (crypto.Signer, *flow.Flow, *uplink.Uplink, *journa
 		m.t.Fatal(err)
 	}
 	f, err = flow.New(flow.Config{
-		DeviceID: enrolled.DeviceID, Version: "test", State: m.state, Journal: j, Key: key, Purger: m, Plan: m.plan,
+		DeviceID: enrolled.DeviceID, Version: "test", State: m.state, Journal: j, Key: key, Purger: purger, Plan: m.plan,
 		Keys:    func() (signed.Keys, signed.Keys) { r := u.Roster(); return r.OrderKeys, r.LeaseKeys },
 		Posture: func(context.Context) []*cutoffv1.Fact { return nil },
 		Unseal:  u.Unseal, Clock: m.clock, MaxWait: 3 * time.Millisecond, Log: log,

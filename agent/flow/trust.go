@@ -50,10 +50,13 @@ func (f *Flow) loadTrust(now lease.Reading) error {
 	if t.raw, err = f.config.State.Lease(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.config.Log.Warn("lease cannot be read", "err", err)
 	}
-	if raw, err := f.config.State.Mark(); err == nil {
+	raw, err := f.config.State.Mark()
+	if err == nil {
 		t.mark, err = lease.Decode(raw)
 		t.marked = err == nil
 	}
+	// A mark without a journal that knows of a lease: someone took the journal.
+	t.leased = t.leased || !errors.Is(err, fs.ErrNotExist)
 	state, err := f.knowledge(now)
 	if err != nil {
 		return err
@@ -75,7 +78,7 @@ func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Mill
 
 // trustAnew starts without a lease, as after enrolment.
 func (f *Flow) trustAnew(now lease.Reading) {
-	if err := f.loadTrust(now); err != nil {
+	if err := errors.Join(f.config.State.DropLease(), f.loadTrust(now)); err != nil {
 		f.config.Log.Error("trust cannot be read", "err", err)
 	}
 	f.loop.due.ask = now.Boot
@@ -171,8 +174,8 @@ func (f *Flow) expired(state order.State, elapsed time.Duration) (order.Verified
 // keepMark writes the high-water mark.
 func (f *Flow) keepMark(now lease.Reading) {
 	t := &f.loop.trust
-	if !t.marked {
-		return
+	if !t.marked || f.loop.current != nil && f.loop.current.lift() {
+		return // a lift drops the mark, which must not come back behind it
 	}
 	t.mark = t.mark.Advance(now)
 	raw, err := t.mark.Encode()

@@ -95,7 +95,8 @@ func succeed(old entry, found bool, v order.Verified) entry {
 		BegunBoot: v.At().Boot, BootID: v.At().BootID,
 	}
 	if found && old.answers(v) {
-		e.Kind, e.Finished = old.Kind, old.Finished
+		// A lift asked for again looks again: it may have left something.
+		e.Kind, e.Finished = old.Kind, old.Finished && v.Kind() != cutoffv1.OrderKind_ORDER_KIND_LIFT
 		if e.Recipient == "" {
 			e.Recipient = old.Recipient
 		}

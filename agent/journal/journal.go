@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -49,6 +50,9 @@ var (
 	ErrReplayed = errors.New("order number was accepted before")
 )
 
+// errShort: the file lacks pages it should have.
+var errShort = errors.New("open journal: the file is cut short")
+
 // lockWait is how long Open waits for another process to let go.
 const lockWait = 2 * time.Second
 
@@ -59,12 +63,9 @@ type Journal struct {
 
 // Open opens the journal at path or makes one, readable by its owner only.
 func Open(path string) (*Journal, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
-	if errors.Is(err, bbolt.ErrTimeout) {
-		return nil, ErrInUse
-	}
+	db, err := openDB(path)
 	if err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
+		return nil, err
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("protect journal: %w", err), db.Close())
@@ -74,6 +75,37 @@ func Open(path string) (*Journal, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return j, nil
+}
+
+// openDB opens the file. The library maps it into memory: a file that was cut
+// short would end the process at some later read.
+func openDB(path string) (db *bbolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			db, err = nil, errShort
+		}
+	}()
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, ErrInUse
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err == nil {
+		err = db.View(func(tx *bbolt.Tx) error {
+			if tx.Size() > info.Size() {
+				return errShort
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // Close closes it.
