@@ -113,7 +113,9 @@ type tally map[string]int
 
 func (t tally) counts() []count {
 	outcomes := sortedKeys(t)
-	slices.SortStableFunc(outcomes, func(a, b string) int { return cmp.Compare(outcomeRank(a), outcomeRank(b)) })
+	slices.SortStableFunc(outcomes, func(a, b string) int {
+		return cmp.Compare(outcomeRank(a), outcomeRank(b))
+	})
 	counts := make([]count, 0, len(outcomes))
 	for _, outcome := range outcomes {
 		counts = append(counts, count{Word: outcomeWord(outcome), N: t[outcome]})

@@ -204,7 +204,8 @@ func (c *Console) preview(r request, ask *cutoffv1.PreviewCutRequest) *previewVi
 	if err != nil {
 		c.note(r.Request, err)
 		if kindOf(err) == fault.Unavailable {
-			return &previewView{Level: level, Problem: "No preview now: " + sentence(err) + " A cut would still be delivered."}
+			return &previewView{Level: level,
+				Problem: "No preview now: " + sentence(err) + " A cut would still be delivered."}
 		}
 		return &previewView{Level: level, Problem: sentence(err)}
 	}

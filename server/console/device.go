@@ -120,11 +120,13 @@ func (c *Console) loadDevice(r request) (devicePage, error) {
 	return p, nil
 }
 
-// protections are the facts whose "no" is bad in itself, whatever the policy.
-var protections = []string{"encrypt", "firewall", "secure_boot", "screen_lock", "antivirus", "sip", "gatekeeper"}
+// protection reports whether a fact's "no" is bad in itself, whatever the policy.
+func protection(name string) bool {
+	return named(name, "encrypt", "firewall", "secure_boot", "screen_lock", "antivirus", "gatekeeper")
+}
 
-// alarms are the facts whose "yes" is bad in itself.
-var alarms = []string{"tamper", "clone", "rollback"}
+// alarm reports whether a fact's "yes" is bad in itself.
+func alarm(name string) bool { return named(name, "tamper", "clone", "rollback") }
 
 func factsOf(posture []*cutoffv1.PostureFact) []fact {
 	facts := make([]fact, 0, len(posture))
@@ -162,9 +164,9 @@ func factOf(f *cutoffv1.PostureFact) fact {
 		if v.Reason == "" {
 			v.Reason = "the agent gave no reason"
 		}
-	case named(f.GetName(), protections) && no, named(f.GetName(), alarms) && yes:
+	case protection(f.GetName()) && no, alarm(f.GetName()) && yes:
 		v.Tone, v.Icon = "bad", "blocked"
-	case named(f.GetName(), protections) && yes, named(f.GetName(), alarms) && no:
+	case protection(f.GetName()) && yes, alarm(f.GetName()) && no:
 		v.Tone, v.Icon = "good", "accepted"
 	default:
 		v.Tone, v.Icon = "plain", ""
@@ -178,7 +180,7 @@ func factOf(f *cutoffv1.PostureFact) fact {
 	return v
 }
 
-func named(name string, parts []string) bool {
+func named(name string, parts ...string) bool {
 	name = strings.ToLower(name)
 	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(name, part) })
 }
@@ -192,7 +194,9 @@ func isNo(value string) bool {
 }
 
 func decisionOf(d *cutoffv1.Decision, now time.Time) decisionView {
-	v := decisionView{Made: d != nil, At: momentOf(d.GetAt(), now), Consequence: consequenceWord(d.GetConsequence())}
+	v := decisionView{
+		Made: d != nil, At: momentOf(d.GetAt(), now), Consequence: consequenceWord(d.GetConsequence()),
+	}
 	for _, rule := range d.GetRules() {
 		v.Rules = append(v.Rules, ruleView{
 			Name: visible(rule.GetRule()), Passed: rule.GetPassed(),
@@ -247,7 +251,9 @@ func inventoryOf(credentials []*cutoffv1.Credential, now time.Time) inventory {
 			Connector: visible(cred.GetConnector()), Held: cred.GetHeld(),
 		})
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Compare(strings.ToLower(a), strings.ToLower(b))
+	})
 	v := inventory{Total: len(credentials)}
 	for _, name := range names {
 		v.Groups = append(v.Groups, *by[name])

@@ -32,9 +32,13 @@ func personName(p *cutoffv1.Person) string {
 }
 
 func personOf(p *cutoffv1.Person) personRow {
-	row := personRow{ID: p.GetPersonId(), Name: personName(p), Email: visible(p.GetEmail()), Devices: p.GetDeviceIds()}
+	row := personRow{
+		ID: p.GetPersonId(), Name: personName(p), Email: visible(p.GetEmail()), Devices: p.GetDeviceIds(),
+	}
 	for _, a := range p.GetAccounts() {
-		row.Accounts = append(row.Accounts, accountView{Connector: visible(a.GetConnector()), Account: visible(a.GetAccount())})
+		row.Accounts = append(row.Accounts, accountView{
+			Connector: visible(a.GetConnector()), Account: visible(a.GetAccount()),
+		})
 	}
 	return row
 }
@@ -197,7 +201,9 @@ func (c *Console) loadTokens(r request) (tokensPage, error) {
 	for _, t := range answer.GetTokens() {
 		data.Rows = append(data.Rows, tokenOf(t, now))
 	}
-	slices.SortStableFunc(data.Rows, func(a, b tokenRow) int { return cmp.Compare(boolRank(!a.Live), boolRank(!b.Live)) })
+	slices.SortStableFunc(data.Rows, func(a, b tokenRow) int {
+		return cmp.Compare(boolRank(!a.Live), boolRank(!b.Live))
+	})
 	if data.Can && c.May(r.actor.Role, "ListGroups") {
 		groups, err := c.Admin.ListGroups(r.ctx, &cutoffv1.ListGroupsRequest{})
 		if err != nil {
@@ -215,7 +221,8 @@ func (c *Console) loadTokens(r request) (tokensPage, error) {
 
 func tokenOf(t *cutoffv1.Token, now time.Time) tokenRow {
 	row := tokenRow{
-		ID: t.GetTokenId(), Group: visible(t.GetGroup()), By: visible(t.GetCreatedBy()), Used: t.GetUsed(), Uses: t.GetUses(),
+		ID: t.GetTokenId(), Group: visible(t.GetGroup()), By: visible(t.GetCreatedBy()),
+		Used: t.GetUsed(), Uses: t.GetUses(),
 		Live: t.GetState() == "live", Expires: momentOf(t.GetExpiresAt(), now),
 	}
 	switch t.GetState() {
@@ -251,7 +258,8 @@ func (c *Console) createToken(w http.ResponseWriter, r request) error {
 		problem, code = "Lifetime is a number of hours, from 0.02 to 8760.", http.StatusUnprocessableEntity
 	default:
 		answer, err := c.Admin.CreateToken(r.ctx, &cutoffv1.CreateTokenRequest{
-			Group: r.PostFormValue("group"), Uses: int32(u), TtlMs: time.Duration(h * float64(time.Hour)).Milliseconds(),
+			Group: r.PostFormValue("group"), Uses: int32(u),
+			TtlMs: time.Duration(h * float64(time.Hour)).Milliseconds(),
 		})
 		if err != nil {
 			c.note(r.Request, err)

@@ -183,7 +183,8 @@ func waitingFor(k *cutoffv1.Cut) string {
 	case k.GetOrderState() == "delivered":
 		return "The device has the order and is at work. Its receipt will say what is gone, item by item."
 	default:
-		return "The order waits for the device. It is delivered at its next contact, whenever that is; until then its secrets stay where they are."
+		return "The order waits for the device. It is delivered at its next contact, whenever that is; " +
+			"until then its secrets stay where they are."
 	}
 }
 

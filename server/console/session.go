@@ -118,13 +118,15 @@ func (c *Console) setup(w http.ResponseWriter, r *http.Request) {
 		again(http.StatusUnprocessableEntity, "Choose a name.")
 		return
 	case utf8.RuneCountInString(password) < operator.MinPassword:
-		again(http.StatusUnprocessableEntity, fmt.Sprintf("Choose a password of at least %d characters.", operator.MinPassword))
+		again(http.StatusUnprocessableEntity,
+			fmt.Sprintf("Choose a password of at least %d characters.", operator.MinPassword))
 		return
 	case password != r.PostFormValue("password_again"):
 		again(http.StatusUnprocessableEntity, "The two passwords differ.")
 		return
 	}
-	if err := c.Auth.Setup(r.Context(), strings.TrimSpace(r.PostFormValue("code")), name, password); err != nil {
+	code := strings.TrimSpace(r.PostFormValue("code"))
+	if err := c.Auth.Setup(r.Context(), code, name, password); err != nil {
 		c.note(r, err)
 		again(status(err), sentence(err))
 		return
