@@ -97,7 +97,7 @@ func compile(env *cel.Env, node document.Node) *expression {
 	ast, issues := env.Compile(node.Text())
 	if issues != nil && issues.Err() != nil {
 		for _, e := range issues.Errors() {
-			node.FaultAt(e.Location.Line(), max(e.Location.Column(), 0), "%s", firstLine(e.Message))
+			node.FaultAt(e.Location.Line(), max(e.Location.Column(), 0), "%s", explain(e.Message))
 		}
 		return nil
 	}
@@ -122,6 +122,19 @@ func compile(env *cel.Env, node document.Node) *expression {
 		}
 	}
 	return &expression{program: program, reads: slices.Sorted(maps.Keys(names))}
+}
+
+// explain is a checker's message without its jargon, and with what could have
+// been meant.
+func explain(message string) string {
+	message = strings.ReplaceAll(firstLine(message), " (in container '')", "")
+	switch {
+	case strings.Contains(message, "undeclared reference to 'posture"):
+		return message + "; known are " + posturePrefix + strings.Join(slices.Sorted(maps.Keys(facts())), ", "+posturePrefix)
+	case strings.Contains(message, "undeclared reference to 'device"):
+		return message + "; known are device.group, device.hostname, device.id, device.trial"
+	}
+	return message
 }
 
 func firstLine(s string) string {

@@ -174,7 +174,7 @@ func TestAFaultIsReportedWithItsLineAndColumn(t *testing.T) {
 		{"unknown key in a rule", rule("'true'", "        graze: 1h\n"), `7:9: unknown key "graze"`},
 		{"repeated key", rule("'true'", "        when: 'false'\n"), `7:9: key "when" is repeated`},
 		{"unknown group", "groups:\n  defualt: {rules: []}", `2:3: no group "defualt"; there are default, lab`},
-		{"no such fact", rule("posture.disk_encrypt", ""), "5:15: undeclared reference to 'posture"},
+		{"no such fact", rule("posture.disk_encrypt", ""), "5:15: undeclared reference to 'posture'; known are posture.agent_version, posture.boot_time,"},
 		{"no such fact further on", rule(`posture.os == "linux" && posture.nope`, ""), "5:40: undeclared reference"},
 		{"quoted", rule(`"true && nope"`, ""), "5:24: undeclared reference to 'nope'"},
 		{"in a block", rule("|\n          true &&\n          nope", ""), "7:11: undeclared reference to 'nope'"},
