@@ -108,7 +108,7 @@ func actionWords(action string, sealed bool) string {
 	case "delete-dir":
 		says = "folder removed"
 	case "edit":
-		says = "secret taken out, the rest of the file kept"
+		says = "secret taken out, file kept"
 	case "keyring-delete":
 		says = "removed from the keyring"
 	case "agent-clear":
