@@ -348,3 +348,7 @@ func (h *harness) want(id string, state cut.State) cut.Cut {
 }
 
 var _ flow.Store = store.Flow{}
+
+func openPerson(id string) flow.OpenRequest {
+	return flow.OpenRequest{Person: id, Level: cut.Seal, Cause: cut.Operator, Reason: "left", Actor: admin}
+}
