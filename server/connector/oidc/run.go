@@ -30,16 +30,16 @@ const beforeTimeout = 3 * time.Second
 
 // Revoke sends the token to the provider's revocation endpoint.
 func (c *Connector) Revoke(ctx context.Context, s revoke.Step) revoke.Result {
-	token, ends, r := c.prepare(ctx, s)
+	token, at, r := c.prepare(ctx, s)
 	if r != nil {
 		return *r
 	}
 	memo := map[string]string{}
-	if s.Memo[seenAlive] != "" || c.aliveBefore(ctx, ends, token) {
+	if s.Memo[seenAlive] != "" || c.aliveBefore(ctx, at, token) {
 		memo[seenAlive] = "true"
 	}
 	form := url.Values{"token": {token}, "token_type_hint": {hint(s)}}
-	res, err := c.post(ctx, ends.revoke, c.file.revoker, form)
+	res, err := c.post(ctx, at.revoke, c.file.revoker, form)
 	if err != nil {
 		return without(err, s, memo)
 	}
@@ -53,7 +53,7 @@ func (c *Connector) Revoke(ctx context.Context, s revoke.Step) revoke.Result {
 		return r
 	}
 	memo[doneAt] = c.now().UTC().Format(time.RFC3339)
-	return revoke.Result{Outcome: revoke.Retrying, Done: true, Memo: memo, Residual: c.accepted(s)}
+	return revoke.Result{Outcome: revoke.Retrying, Done: true, Memo: memo, Residual: c.accepted(s, token)}
 }
 
 // Confirm asks whether the token is active, and where the file names a
@@ -63,38 +63,38 @@ func (c *Connector) Revoke(ctx context.Context, s revoke.Step) revoke.Result {
 // token, which nobody can take without asking the provider; for a JWT it is
 // L1, because others take it on its signature alone. userinfo is L2.
 func (c *Connector) Confirm(ctx context.Context, s revoke.Step) revoke.Result {
-	token, ends, r := c.prepare(ctx, s)
+	token, at, r := c.prepare(ctx, s)
 	if r != nil {
 		r.Done = true
 		return *r
 	}
-	if hint(s) == Access && ends.userinfo != nil && s.Memo[seenAlive] != "" {
-		if r, ok := c.probe(ctx, ends, token, s); ok {
+	if hint(s) == Access && at.userinfo != nil && s.Memo[seenAlive] != "" {
+		if r, ok := c.probe(ctx, at, token, s); ok {
 			return r
 		}
 	}
-	if ends.introspect == nil {
-		return c.unproved(s, "no-introspection")
+	if at.introspect == nil {
+		return c.unproved(s, token, "no-introspection")
 	}
-	active, err := c.active(ctx, ends, token)
+	active, err := c.active(ctx, at, token)
 	var answer *statusError
 	switch {
 	case errors.As(err, &answer):
 		if answer.status >= 500 {
 			r := without(err, s, nil)
-			r.Done, r.Residual = true, c.accepted(s)
+			r.Done, r.Residual = true, c.accepted(s, token)
 			return r
 		}
-		return c.unproved(s, answer.Error())
+		return c.unproved(s, token, answer.Error())
 	case err != nil:
 		r := without(err, s, nil)
-		r.Done, r.Residual = true, c.accepted(s)
+		r.Done, r.Residual = true, c.accepted(s, token)
 		return r
 	case active:
 		// Its yes was no revocation: again.
 		return revoke.Result{Outcome: revoke.Retrying, Detail: "still-active", Residual: s.Residual, Memo: map[string]string{seenAlive: "true"}}
 	case s.Memo[seenAlive] == "":
-		return c.unproved(s, "already-inactive-or-unknown")
+		return c.unproved(s, token, "already-inactive-or-unknown")
 	}
 	return revoke.Result{Outcome: revoke.Verified, Done: true, Proof: c.proof(s, token), Residual: c.afterwards(s, token)}
 }
@@ -117,8 +117,8 @@ func (c *Connector) probe(ctx context.Context, ends endpoints, token string, s r
 }
 
 // unproved is a provider's yes and nothing more.
-func (c *Connector) unproved(s revoke.Step, why string) revoke.Result {
-	return revoke.Result{Outcome: revoke.Accepted, Proof: revoke.L0, Done: true, Detail: why, Residual: c.accepted(s)}
+func (c *Connector) unproved(s revoke.Step, token, why string) revoke.Result {
+	return revoke.Result{Outcome: revoke.Accepted, Proof: revoke.L0, Done: true, Detail: why, Residual: c.accepted(s, token)}
 }
 
 func (c *Connector) proof(s revoke.Step, token string) revoke.Proof {
@@ -130,15 +130,24 @@ func (c *Connector) proof(s revoke.Step, token string) revoke.Proof {
 
 // accepted is until when the token itself may work if the yes was empty, and
 // no less than the access tokens that a refresh token handed out.
-func (c *Connector) accepted(s revoke.Step) revoke.Residual {
-	own := revoke.Residual{Unbounded: true}
-	if t, err := time.Parse(time.RFC3339, s.Params["expires"]); err == nil {
-		own = revoke.Residual{Until: t}
-	}
+func (c *Connector) accepted(s revoke.Step, token string) revoke.Residual {
+	own := ends(s, token)
 	if hint(s) == Access {
 		return own
 	}
 	return own.Later(c.minted(s))
+}
+
+// ends is when a token ends by itself: as was said when it was handed in, else
+// as it says itself, else nobody knows.
+func ends(s revoke.Step, token string) revoke.Residual {
+	if t, err := time.Parse(time.RFC3339, s.Params["expires"]); err == nil {
+		return revoke.Residual{Until: t}
+	}
+	if t, ok := expiry(token); ok {
+		return revoke.Residual{Until: t}
+	}
+	return revoke.Residual{Unbounded: true}
 }
 
 // afterwards is what is left of a token that is proved dead.
@@ -149,10 +158,7 @@ func (c *Connector) afterwards(s revoke.Step, token string) revoke.Residual {
 	case !isJWT(token):
 		return revoke.Residual{}
 	default:
-		if t, ok := expiry(token); ok {
-			return revoke.Residual{Until: t}
-		}
-		return c.accepted(s)
+		return ends(s, token)
 	}
 }
 
@@ -181,14 +187,14 @@ func (c *Connector) prepare(ctx context.Context, s revoke.Step) (string, endpoin
 		return "", endpoints{}, &r
 	}
 	if ends.revoke == nil {
-		return "", endpoints{}, &revoke.Result{Outcome: revoke.Unsupported, Detail: "no-revocation-endpoint", Residual: c.accepted(s)}
+		return "", endpoints{}, &revoke.Result{Outcome: revoke.Unsupported, Detail: "no-revocation-endpoint", Residual: s.Residual}
 	}
 	token, err := c.held(ctx, s.Params["credential_id"])
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", endpoints{}, &revoke.Result{Outcome: revoke.Retrying, Detail: "timeout", Residual: s.Residual}
 		}
-		return "", endpoints{}, &revoke.Result{Outcome: revoke.Blocked, Detail: "token-not-held", Residual: c.accepted(s)}
+		return "", endpoints{}, &revoke.Result{Outcome: revoke.Blocked, Detail: "token-not-held", Residual: s.Residual}
 	}
 	return token, ends, nil
 }
@@ -310,6 +316,9 @@ func isJWT(token string) bool {
 // expiry reads a JWT's own end. It is not verified: it only makes the exposure
 // shown longer or shorter, and the token is ours.
 func expiry(token string) (time.Time, bool) {
+	if !isJWT(token) {
+		return time.Time{}, false
+	}
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
 	if err != nil {
 		return time.Time{}, false

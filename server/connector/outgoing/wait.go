@@ -54,7 +54,7 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	}
 	for _, name := range []string{"X-RateLimit-Reset", "X-Rate-Limit-Reset", "RateLimit-Reset", "X-Retry-After"} {
 		n, err := strconv.ParseFloat(strings.TrimSpace(h.Get(name)), 64)
-		if err != nil || n < 0 {
+		if err != nil || !(n >= 0) { // NaN, too
 			continue
 		}
 		// A number of this size is a time of day, not a while.
