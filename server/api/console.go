@@ -16,7 +16,6 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -63,9 +62,6 @@ func NewHandler(ctx context.Context, admin *grpc.Server, console http.Handler) (
 		// as metadata of the server's own.
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
-		runtime.WithMetadata(func(_ context.Context, r *http.Request) metadata.MD {
-			return metadata.Pairs("x-forwarded-source", hostOf(r.RemoteAddr))
-		}),
 	)
 	if err := gateway.RegisterAdminServiceHandler(ctx, mux, conn); err != nil {
 		_ = conn.Close()

@@ -80,7 +80,7 @@ Start a server, enrol a device, cut it:
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "cutoff-server", Short: "A kill switch for devices", Long: rootUsage,
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, SuggestionsMinimumDistance: 2,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args:              noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
