@@ -195,6 +195,16 @@ func (h *harness) collect(l *laptop) *cutoffv1.Order {
 	if envelope == nil {
 		return nil
 	}
+	o := openOrder(h, envelope)
+	if string(o.GetChallenge()) != string(challenge) || o.GetDeviceId() != l.DeviceID {
+		h.t.Fatalf("the order is for another contact: %v", o)
+	}
+	return o
+}
+
+// openOrder verifies an order's envelope by the roster.
+func openOrder(h *harness, envelope []byte) *cutoffv1.Order {
+	h.t.Helper()
 	keys, err := signed.NewKeys(h.roster().GetOrderKeys()...)
 	if err != nil {
 		h.t.Fatal(err)
@@ -202,9 +212,6 @@ func (h *harness) collect(l *laptop) *cutoffv1.Order {
 	o := &cutoffv1.Order{}
 	if _, err := signed.Open(envelope, signed.TypeOrder, keys, o); err != nil {
 		h.t.Fatal(err)
-	}
-	if string(o.GetChallenge()) != string(challenge) || o.GetDeviceId() != l.DeviceID {
-		h.t.Fatalf("the order is for another contact: %v", o)
 	}
 	return o
 }
