@@ -25,6 +25,9 @@ func LocalActor(uid int) Actor {
 // Login starts a session and answers its token. Source is the caller's address.
 func (f *Flow) Login(ctx context.Context, name, password, source string) (string, error) {
 	now := f.now()
+	if operator.CheckName(name) != nil {
+		name = "" // no account's: not looked up, not kept
+	}
 	if ok, wait := f.attempts.Allow(name, source, now); !ok {
 		return "", fault.New(fault.Limited, "too many attempts; try again in %s", wait.Round(time.Second))
 	}
