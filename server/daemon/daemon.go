@@ -93,7 +93,7 @@ func Open(ctx context.Context, from Config) (server *Server, err error) {
 		s.openDir, s.readSettings, s.openKeys, s.openStore, s.openFlow, s.openServers, s.listen,
 	} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return nil, mendable(err)
 		}
 	}
 	return s, nil
@@ -120,8 +120,14 @@ func (s *Server) openKeys(context.Context) (err error) {
 }
 
 func (s *Server) openStore(ctx context.Context) (err error) {
+	// Made here, so that it and what SQLite puts beside it are the owner's alone.
+	file, err := os.OpenFile(s.dir.file(databaseFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	_ = file.Close()
 	if s.store, err = store.Open(ctx, s.dir.file(databaseFile)); err != nil {
-		return mendable(err)
+		return err
 	}
 	var run context.Context
 	run, s.stopStore = context.WithCancel(context.WithoutCancel(ctx))
