@@ -26,6 +26,7 @@ var rows = []struct {
 	exit int
 	hint string
 }{
+	{errUsage, exitUsage, ""},
 	{config.ErrNotEnrolled, exitUsage, "enrol first: cutoff-agent enroll --state DIR --server HOST:PORT --token-file FILE"},
 	{enroll.ErrOtherServer, exitUsage, "use another --state directory, or remove this one if the device is to move"},
 	{enroll.ErrToken, exitUsage, "a token looks like cutoff1.….….…; make one with: cutoff-server token create"},
@@ -40,7 +41,6 @@ var rows = []struct {
 	{service.ErrNoSystem, exitNot, "start it by hand: cutoff-agent run --state DIR"},
 	{fs.ErrPermission, exitUsage, "run it as the user who owns the state directory, usually root"},
 	{fs.ErrNotExist, exitUsage, "nothing was changed; restore the file, or enrol anew with a fresh --state directory"},
-	{errUsage, exitUsage, ""},
 }
 
 func exitFor(err error) int {

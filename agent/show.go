@@ -97,6 +97,9 @@ func planCommand(t terminal) *cobra.Command {
 		found, err := purge.Plan(c.Context(), purge.Config{
 			Root: below, State: string(dir), Boot: clock.Boot, Log: slog.New(slog.NewTextHandler(t.err, nil)),
 		})
+		if err != nil && below != "" && errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: a trial root needs its users in etc/passwd: %w", errUsage, err)
+		}
 		if err != nil {
 			return fmt.Errorf("list what a cut would take: %w", err)
 		}
