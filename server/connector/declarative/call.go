@@ -43,7 +43,7 @@ func (f *file) call(n document.Node, m map[string]document.Node) call {
 	c.method = method
 	c.address = parseAddress(m["call"], rest, len(method)+1)
 	if base := c.address.base.variables(); len(base) == 1 && f.spec.bases[base[0]] == nil {
-		if _, optional := f.spec.settings[base[0]]; !optional {
+		if text, left := f.spec.settings[base[0]]; !left || text != "" {
 			m["call"].FaultAt(1, len(method)+1, "there is no address {%s} among the settings", base[0])
 		}
 	}

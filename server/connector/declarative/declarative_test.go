@@ -112,7 +112,8 @@ func TestFilesWithAFaultSayWhereItIs(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"an entry that is not there": "use: glewlwid\n", "a setting that is missing": "use: glewlwyd\n", "a setting that is not there": "use: scim\nsettings: {base: \"https://x\", bse: 1}\n",
-		"steps beside use": "use: scim\nsettings: {base: \"https://x\"}\nsteps: []\n", "nothing": "", "garbage": "\x00\x01\x02", "too much": strings.Repeat("# x\n", 100_000),
+		"an address that is a name": "use: scim\nsettings: {base: login.example.com}\n",
+		"steps beside use":          "use: scim\nsettings: {base: \"https://x\"}\nsteps: []\n", "nothing": "", "garbage": "\x00\x01\x02", "too much": strings.Repeat("# x\n", 100_000),
 	} {
 		if _, _, problems := declarative.Inspect(text); len(problems) == 0 {
 			t.Errorf("%s: no problem was found", name)

@@ -1,6 +1,7 @@
 package declarative
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -163,20 +164,23 @@ func (f *file) use(root map[string]document.Node) {
 	}
 	entry := document.Read([]byte(text), config.MaxBytes)
 	fields := entry.Root.Map("product", "needs", "secrets", "auth", "check", "steps", "undos")
-	needs := fields["needs"].Entries()
+	needs := map[string]need{}
+	for _, e := range fields["needs"].Entries() {
+		m := e.Value.Map("is", "default", "optional", "about")
+		needs[e.Key] = need{
+			address: m["is"].OneOf("address") != "", optional: m["optional"].Bool(false),
+			fallback: m["default"].Text(), about: m["about"].Text(),
+		}
+	}
 	f.settings(root["settings"].Entries(), needs)
-	for _, n := range needs {
-		need := n.Value.Map("default", "optional", "about")
-		if _, given := f.spec.settings[n.Key]; given || f.spec.bases[n.Key] != nil {
+	for _, key := range slices.Sorted(maps.Keys(needs)) {
+		n := needs[key]
+		if _, given := f.spec.settings[key]; given || f.spec.bases[key] != nil {
 			continue
 		}
-		switch d := need["default"]; {
-		case !d.Missing():
-			f.spec.settings[n.Key] = d.Text()
-		case need["optional"].Bool(false):
-			f.spec.settings[n.Key] = ""
-		case !givenWrong(root["settings"], n.Key):
-			root["use"].Fault("settings: %s needs %q: %s", name, n.Key, need["about"].Text())
+		f.spec.settings[key] = n.fallback
+		if n.fallback == "" && !n.optional {
+			root["use"].Fault("%s needs the setting %q: %s", name, key, n.about)
 		}
 	}
 	f.definition(fields)
@@ -190,21 +194,20 @@ func (f *file) use(root map[string]document.Node) {
 	}
 }
 
-func givenWrong(n document.Node, key string) bool {
-	return slices.ContainsFunc(n.Entries(), func(e document.Entry) bool { return e.Key == key })
+// need is a setting that an entry asks for.
+type need struct {
+	address, optional bool
+	fallback, about   string
 }
 
 // settings reads the administrator's values; those that look like an address
 // must be one, and are what requests may begin with.
-func (f *file) settings(given, needs []document.Entry) {
+func (f *file) settings(given []document.Entry, needs map[string]need) {
 	f.spec.settings, f.spec.bases = map[string]string{}, map[string]*url.URL{}
 	for _, e := range given {
-		if needs != nil && !slices.ContainsFunc(needs, func(n document.Entry) bool { return n.Key == e.Key }) {
-			var known []string
-			for _, n := range needs {
-				known = append(known, n.Key)
-			}
-			e.At.Fault("unknown setting %q; known are %s", e.Key, strings.Join(known, ", "))
+		n, known := needs[e.Key]
+		if needs != nil && !known {
+			e.At.Fault("unknown setting %q; known are %s", e.Key, strings.Join(slices.Sorted(maps.Keys(needs)), ", "))
 			continue
 		}
 		if strings.Contains(e.Key, ".") || strings.ContainsFunc(e.Key, notName) || slices.Contains(subjectVariables, e.Key) {
@@ -212,13 +215,15 @@ func (f *file) settings(given, needs []document.Entry) {
 			continue
 		}
 		text := e.Value.Text()
-		if strings.Contains(text, "://") {
-			if u := f.link.Address(e.Value); u != nil {
-				f.spec.bases[e.Key] = u
-			}
+		if !n.address && !strings.Contains(text, "://") {
+			f.spec.settings[e.Key] = text
 			continue
 		}
-		f.spec.settings[e.Key] = text
+		if u := f.link.Address(e.Value); u != nil {
+			f.spec.bases[e.Key] = u
+		} else {
+			f.spec.settings[e.Key] = "" // it was said once; that will do
+		}
 	}
 }
 
