@@ -147,7 +147,8 @@ type Cut struct {
 	ReceiptPart   uint32
 	// Unfinished is set while the device says that it still tries something.
 	Unfinished bool
-	// OrderState is of its newest order.
+	// OrderID, OrderState and OrderKind are of its newest order.
+	OrderID    string
 	OrderState order.State
 	OrderKind  order.Kind
 	Items      []Item

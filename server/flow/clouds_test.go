@@ -359,3 +359,24 @@ var _ flow.Store = store.Flow{}
 func openPerson(id string) flow.OpenRequest {
 	return flow.OpenRequest{Person: id, Level: cut.Seal, Cause: cut.Operator, Reason: "left", Actor: admin}
 }
+
+// bulk enrols many laptops by inserting their rows.
+func (h *harness) bulk(all []*laptop) {
+	h.t.Helper()
+	err := h.store.Update(h.t.Context(), func(tx flow.Tx) error {
+		for i, l := range all {
+			l.DeviceID = fmt.Sprintf("dev_bulk%06d", i)
+			err := tx.InsertDevice(h.t.Context(), device.Device{
+				ID: l.DeviceID, Group: "default", Hostname: l.DeviceID, State: device.Trusted, PublicKey: l.public(),
+				ReservedCut: "cut_of_" + l.DeviceID, EnrolledAt: h.Now(),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}

@@ -52,6 +52,9 @@ type Peer struct {
 	// Expired is set when the certificate's time is over; such a peer may only
 	// renew and reconcile.
 	Expired bool
+	// Key is the raw Ed25519 device key, as the certificate and the device's
+	// row say; all zero where nobody compared the two.
+	Key [32]byte
 }
 
 // Actor is who asks for something: an operator, an API key or a machine part.

@@ -193,7 +193,7 @@ func (f *Flow) draft(ctx context.Context, tx Tx, e *effects, c *cut.Cut, o order
 	if err := tx.InsertOrder(ctx, o); err != nil {
 		return fmt.Errorf("draft order: %w", err)
 	}
-	c.OrderState, c.OrderKind = o.State, o.Kind
+	c.OrderID, c.OrderState, c.OrderKind = o.ID, o.State, o.Kind
 	e.device(c.DeviceID)
 	return f.recordOrder(ctx, tx, "order.drafted", &o)
 }
@@ -219,6 +219,9 @@ func (f *Flow) supersede(ctx context.Context, tx Tx, c *cut.Cut) error {
 		}
 		if err := tx.SetOrder(ctx, from, *o); err != nil {
 			return err
+		}
+		if o.ID == c.OrderID {
+			c.OrderState = o.State
 		}
 		if err := f.recordOrder(ctx, tx, "order.superseded", o); err != nil {
 			return err

@@ -72,16 +72,21 @@ func (f *Flow) noteRefused(ctx context.Context, peer Peer, ack *cutoffv1.Receipt
 
 // openByDevice opens an envelope that the device's own key must have signed.
 func (f *Flow) openByDevice(ctx context.Context, peer Peer, envelope []byte, payloadType string, m proto.Message) error {
-	var d device.Device
-	err := f.store.View(ctx, func(tx Tx) (err error) {
-		d, err = tx.Device(ctx, peer.DeviceID)
-		return err
-	})
-	if err != nil {
-		return err
+	key := ed25519.PublicKey(peer.Key[:])
+	if peer.Key == [32]byte{} {
+		err := f.store.View(ctx, func(tx Tx) error {
+			d, err := tx.Device(ctx, peer.DeviceID)
+			key = d.PublicKey
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	key := ed25519.PublicKey(d.PublicKey)
-	_, err = signed.Open(envelope, payloadType, signed.Keys{signed.KeyID(key): key}, m)
+	if len(key) != ed25519.PublicKeySize {
+		return fmt.Errorf("key of %s has %d bytes", peer.DeviceID, len(key))
+	}
+	_, err := signed.Open(envelope, payloadType, signed.Keys{signed.KeyID(key): key}, m)
 	switch {
 	case errors.Is(err, signed.ErrUntrusted):
 		return refuse("forged: not signed by this device")
@@ -179,23 +184,13 @@ func (f *Flow) receive(ctx context.Context, tx Tx, e *effects, r *cutoffv1.Recei
 	case known != nil:
 		return refuse("replayed: another receipt is stored in its place")
 	}
-	e.cut(c.ID)
 	if err := f.putItems(ctx, tx, &c, r); err != nil {
-		return err
-	}
-	if err := f.record(ctx, tx, evidence.Event{
-		Kind: "receipt.stored", Actor: d.ID, DeviceID: d.ID, CutID: c.ID, CaseID: c.CaseID,
-		Fields: receiptFields(r), Signed: envelope,
-	}); err != nil {
 		return err
 	}
 	if err := f.answer(ctx, tx, &c, o, r); err != nil {
 		return err
 	}
-	if err := f.applyReceipt(ctx, tx, e, &c, &d, r); err != nil {
-		return err
-	}
-	return f.settle(ctx, tx, e, &c)
+	return f.conclude(ctx, tx, e, &c, &d, r, envelope)
 }
 
 // subjectOf finds the cut, and the order, that a receipt is about. An agent's
@@ -287,7 +282,9 @@ func (f *Flow) answer(ctx context.Context, tx Tx, c *cut.Cut, o *order.Order, r 
 	if o.DoneAt.IsZero() {
 		o.DoneAt = f.now()
 	}
-	c.OrderState = to
+	if o.ID == c.OrderID {
+		c.OrderState = to
+	}
 	return tx.SetOrder(ctx, from, *o)
 }
 
@@ -300,52 +297,77 @@ func older(c *cut.Cut, r *cutoffv1.Receipt) bool {
 		r.GetOrderNumber() == c.ReceiptNumber && r.GetPart() < c.ReceiptPart
 }
 
-// applyReceipt moves the cut and the device to what the receipt says.
-func (f *Flow) applyReceipt(
-	ctx context.Context, tx Tx, e *effects, c *cut.Cut, d *device.Device, r *cutoffv1.Receipt,
+// conclude moves the cut and the device to what the receipt says. All of it is
+// one record of the evidence, with the receipt's bytes.
+func (f *Flow) conclude(
+	ctx context.Context, tx Tx, e *effects, c *cut.Cut, d *device.Device, r *cutoffv1.Receipt, envelope []byte,
 ) error {
-	from, late := c.State, older(c, r)
-	if !late {
-		c.ReceiptNumber, c.ReceiptPart = r.GetOrderNumber(), r.GetPart()
-		c.Unfinished = !r.GetComplete()
+	from, was, late := c.State, d.State, older(c, r)
+	sealed, err := f.hear(c, r, late)
+	if err != nil {
+		return err
 	}
-	c.ReceiptAt = f.now()
-	if c.FirstRemoved == 0 {
-		c.FirstRemoved = firstRemoved(r)
+	if sealed && c.State == cut.Lifting {
+		if err := f.draftLift(ctx, tx, e, c, d, nil); err != nil {
+			return err
+		}
 	}
-	lifts := false
-	if r.GetKind() != cutoffv1.OrderKind_ORDER_KIND_LIFT && !c.Active() && !late {
-		to, err := cut.Next(c.State, cut.SelfSealed)
-		if err != nil {
-			return refuse("stale: the cut is %s", c.State)
-		}
-		lifts = to == cut.Lifting
-		if from == cut.Held {
-			c.PendingCase, c.HeldReason = c.CaseID, "cloud steps wait: "+c.HeldReason
-		}
-		c.State = to
+	if err := f.due(ctx, tx, e, c); err != nil {
+		return err
 	}
 	if err := tx.SetCut(ctx, from, *c); err != nil {
 		return err
 	}
-	if c.State != from {
+	if sealed || d.CutID == "" && c.Active() {
 		if err := tx.SetStandingCut(ctx, d.ID, c.ID); err != nil {
 			return err
 		}
 		d.CutID = c.ID
-		if err := f.recordCut(ctx, tx, "cut.self-sealed", d.ID, c, evidence.Field{Name: "was", Value: string(from)}); err != nil {
-			return err
+	}
+	if to := stateAfter(r); !late && to != d.State {
+		if _, err := device.Move(d.State, to); err == nil {
+			if err := tx.MoveDevice(ctx, d.ID, d.State, to); err != nil {
+				return err
+			}
+			d.State = to
 		}
 	}
-	if !late {
-		if err := f.moveDevice(ctx, tx, c, d, stateAfter(r)); err != nil {
-			return err
-		}
+	err = f.record(ctx, tx, evidence.Event{
+		Kind: "receipt.stored", Actor: d.ID, DeviceID: d.ID, CutID: c.ID, CaseID: c.CaseID, Signed: envelope,
+		Fields: append(receiptFields(r),
+			evidence.Field{Name: "cut_was", Value: string(from)}, evidence.Field{Name: "cut", Value: string(c.State)},
+			evidence.Field{Name: "device_was", Value: string(was)}, evidence.Field{Name: "device", Value: string(d.State)}),
+	})
+	if err != nil || c.State != cut.Lifted || from == cut.Lifted {
+		return err
 	}
-	if lifts {
-		return f.draftLift(ctx, tx, e, c, d, nil)
+	return f.lifted(ctx, tx, c)
+}
+
+// hear takes a receipt's word into the cut; sealed is set when the device
+// sealed itself under a cut that does not stand.
+func (f *Flow) hear(c *cut.Cut, r *cutoffv1.Receipt, late bool) (sealed bool, err error) {
+	c.ReceiptAt = f.now()
+	if c.FirstRemoved == 0 {
+		c.FirstRemoved = firstRemoved(r)
 	}
-	return nil
+	if late {
+		return false, nil
+	}
+	c.ReceiptNumber, c.ReceiptPart = r.GetOrderNumber(), r.GetPart()
+	c.Unfinished = !r.GetComplete()
+	if r.GetKind() == cutoffv1.OrderKind_ORDER_KIND_LIFT || c.Active() {
+		return false, nil
+	}
+	to, err := cut.Next(c.State, cut.SelfSealed)
+	if err != nil {
+		return false, refuse("stale: the cut is %s", c.State)
+	}
+	if c.State == cut.Held {
+		c.PendingCase, c.HeldReason = c.CaseID, "cloud steps wait: "+c.HeldReason
+	}
+	c.State = to
+	return true, nil
 }
 
 // firstRemoved is how long after the order came the first item was gone.

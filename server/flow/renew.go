@@ -40,6 +40,7 @@ func (f *Flow) Authenticate(
 		return Peer{}, fault.New(fault.Denied, "the device is retired")
 	}
 	peer := Peer{DeviceID: d.ID, Serial: serial, Expired: expired}
+	copy(peer.Key[:], d.PublicKey)
 	if serial == d.CurrentSerial {
 		return peer, nil
 	}

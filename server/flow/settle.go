@@ -10,69 +10,56 @@ import (
 	"cutoff/server/revoke"
 )
 
-// settle moves a cut to where what is due puts it: settled when nothing is,
-// open again when something is, lifted when everything is back.
+// settle moves a cut to where what is due puts it, with its evidence.
 func (f *Flow) settle(ctx context.Context, tx Tx, e *effects, c *cut.Cut) error {
-	e.cut(c.ID)
-	if !c.Active() {
-		return nil
-	}
-	row, err := tx.CutRow(ctx, c.ID)
-	if err != nil {
-		return err
-	}
-	c.OrderState, c.OrderKind = row.OrderState, row.OrderKind
-	if c.Steps, err = tx.Steps(ctx, c.ID); err != nil {
-		return err
-	}
-	quiet := c.Quiet()
-	switch {
-	case c.State == cut.Open && quiet:
-		return f.move(ctx, tx, c, cut.Settle)
-	case c.State == cut.Settled && !quiet:
-		return f.move(ctx, tx, c, cut.Reopen)
-	case c.State == cut.Lifting && quiet:
-		return f.lifted(ctx, tx, c)
-	}
-	return nil
-}
-
-// move changes a cut's state by an event, with its evidence.
-func (f *Flow) move(ctx context.Context, tx Tx, c *cut.Cut, event cut.Event) error {
 	from := c.State
-	to, err := cut.Next(from, event)
-	if err != nil {
+	if err := f.due(ctx, tx, e, c); err != nil || c.State == from {
 		return err
-	}
-	c.State = to
-	switch event {
-	case cut.Settle:
-		c.SettledAt = f.now()
-	case cut.Reopen:
-		c.SettledAt = time.Time{}
-	case cut.Return:
-		c.LiftedAt = f.now()
 	}
 	if err := tx.SetCut(ctx, from, *c); err != nil {
 		return err
 	}
-	return f.recordCut(ctx, tx, moved(event, to), "server", c,
-		evidence.Field{Name: "exposure", Value: cut.Exposure(c, f.now()).String()})
-}
-
-func moved(event cut.Event, to cut.State) string {
-	if event == cut.Reopen {
-		return "cut.reopened"
+	kind := "cut." + string(c.State)
+	if c.State == cut.Open {
+		kind = "cut.reopened"
 	}
-	return "cut." + string(to)
-}
-
-// lifted ends a cut: the device, if it was sealed, is trusted again. What was
-// purged stays so.
-func (f *Flow) lifted(ctx context.Context, tx Tx, c *cut.Cut) error {
-	if err := f.move(ctx, tx, c, cut.Return); err != nil {
+	if err := f.recordCut(ctx, tx, kind, "server", c); err != nil || c.State != cut.Lifted {
 		return err
 	}
+	return f.lifted(ctx, tx, c)
+}
+
+// due sets a cut's state by what is due: settled when nothing is, open again
+// when something is, lifted when everything is back. Nothing is written.
+func (f *Flow) due(ctx context.Context, tx Tx, e *effects, c *cut.Cut) (err error) {
+	e.cut(c.ID)
+	if !c.Active() {
+		return nil
+	}
+	c.Steps = nil
+	if c.LetThrough { // or it has none
+		if c.Steps, err = tx.Steps(ctx, c.ID); err != nil {
+			return err
+		}
+	}
+	quiet := c.Quiet()
+	switch {
+	case c.State == cut.Open && quiet:
+		c.State, err = cut.Next(c.State, cut.Settle)
+		c.SettledAt = f.now()
+	case c.State == cut.Settled && !quiet:
+		c.State, err = cut.Next(c.State, cut.Reopen)
+		c.SettledAt = time.Time{}
+	case c.State == cut.Lifting && quiet:
+		c.State, err = cut.Next(c.State, cut.Return)
+		c.LiftedAt = f.now()
+	}
+	return err
+}
+
+// lifted lets the device of a cut that is lifted go: if it was sealed, it is
+// trusted again. What was purged stays so.
+func (f *Flow) lifted(ctx context.Context, tx Tx, c *cut.Cut) error {
 	if c.DeviceID == "" {
 		return nil
 	}

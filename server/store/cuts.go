@@ -15,7 +15,7 @@ import (
 const cutQuery = `SELECT c.id, c.case_id, c.device_id, c.person_id, c.credential_id, c.level, c.state, c.cause,
 	c.reason, c.actor, c.held_reason, c.let_through, c.pending_case, c.escrow_id, c.opened_at, c.settled_at,
 	c.lift_reason, c.lift_actor, c.lifted_at, c.receipt_at, c.first_removed_us, c.receipt_number, c.receipt_part,
-	c.unfinished, d.hostname, o.state, o.kind, o.delivered_at
+	c.unfinished, d.hostname, o.id, o.state, o.kind, o.delivered_at
 	FROM cuts c LEFT JOIN devices d ON d.id = c.device_id
 	LEFT JOIN orders o ON o.id = (SELECT n.id FROM orders n WHERE n.cut_id = c.id
 		ORDER BY n.seq DESC LIMIT 1) `
@@ -25,11 +25,11 @@ func scanCut(row interface{ Scan(...any) error }) (cut.Cut, error) {
 	var through, unfinished int
 	var opened, settled, lifted, receipt, delivered sql.NullInt64
 	var firstRemoved int64
-	var hostname, orderState, orderKind sql.NullString
+	var hostname, orderID, orderState, orderKind sql.NullString
 	err := row.Scan(&c.ID, &c.CaseID, &c.DeviceID, &c.PersonID, &c.CredentialID, &c.Level, &c.State, &c.Cause,
 		&c.Reason, &c.Actor, &c.HeldReason, &through, &c.PendingCase, &c.Escrow, &opened, &settled,
 		&c.LiftReason, &c.LiftActor, &lifted, &receipt, &firstRemoved, &c.ReceiptNumber, &c.ReceiptPart,
-		&unfinished, &hostname, &orderState, &orderKind, &delivered)
+		&unfinished, &hostname, &orderID, &orderState, &orderKind, &delivered)
 	if err != nil {
 		return cut.Cut{}, err
 	}
@@ -37,6 +37,7 @@ func scanCut(row interface{ Scan(...any) error }) (cut.Cut, error) {
 	c.OpenedAt, c.SettledAt, c.LiftedAt = timeOf(opened), timeOf(settled), timeOf(lifted)
 	c.ReceiptAt, c.DeliveredAt = timeOf(receipt), timeOf(delivered)
 	c.FirstRemoved = time.Duration(firstRemoved) * time.Microsecond
+	c.OrderID = orderID.String
 	c.SetOrder(orderState.String, orderKind.String)
 	return c, nil
 }

@@ -1,0 +1,77 @@
+package flow_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cutoff/server/cut"
+	"cutoff/server/flow"
+)
+
+// BenchmarkDelivery is what one cut device costs the server besides the wire:
+// its order signed and handed out, acknowledged, answered.
+func BenchmarkDelivery(b *testing.B) {
+	h := newHarnessWith(b, func(_ *harness, c *flow.Config) { c.Brake = flow.BrakeLimits{People: 1_000_000} })
+	laptops := make([]*laptop, b.N)
+	for i := range laptops {
+		laptops[i] = newLaptop(b, "")
+	}
+	h.bulk(laptops)
+	for _, l := range laptops {
+		h.ask(admin, l.DeviceID, cut.Seal)
+	}
+	peer := func(l *laptop) flow.Peer { return flow.Peer{DeviceID: l.DeviceID, Key: [32]byte(l.public())} }
+	challenge := make([]byte, 32)
+	orders := make([][]byte, b.N)
+	spent := map[string]float64{}
+	// Many at once, as a fleet is: they share commits.
+	part := func(name string, fn func(i int, l *laptop)) {
+		b.ResetTimer()
+		before := cpu(b)
+		var group errgroup.Group
+		group.SetLimit(64)
+		for i, l := range laptops {
+			group.Go(func() error { fn(i, l); return nil })
+		}
+		_ = group.Wait()
+		spent[name] = float64((cpu(b)-before).Microseconds()) / float64(b.N)
+	}
+	part("sign", func(i int, l *laptop) {
+		var err error
+		if orders[i], err = h.PendingOrder(b.Context(), peer(l), challenge); err != nil || orders[i] == nil {
+			b.Error(err)
+		}
+	})
+	receipts := make([][]byte, b.N)
+	ids := make([]string, b.N)
+	for i, l := range laptops {
+		o := openOrder(h, orders[i])
+		ids[i], receipts[i] = o.GetOrderId(), l.sign(b, answerTo(o))
+	}
+	part("received", func(i int, l *laptop) {
+		if err := h.OnOrderReceived(b.Context(), peer(l), ids[i]); err != nil {
+			b.Error(err)
+		}
+	})
+	part("receipt", func(i int, l *laptop) {
+		if ack, err := h.OnReceipt(b.Context(), peer(l), receipts[i]); err != nil || ack.GetRefused() != "" {
+			b.Error(ack, err)
+		}
+	})
+	for name, each := range spent {
+		b.ReportMetric(each, name+"-cpu-µs")
+	}
+}
+
+// cpu is the processor time this process has used.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
