@@ -37,7 +37,7 @@ func BenchmarkDelivery(b *testing.B) {
 			group.Go(func() error { fn(i, l); return nil })
 		}
 		_ = group.Wait()
-		spent[name] = float64((cpu(b)-before).Microseconds()) / float64(b.N)
+		spent[name] = float64((cpu(b) - before).Microseconds()) / float64(b.N)
 	}
 	part("sign", func(i int, l *laptop) {
 		var err error

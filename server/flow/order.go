@@ -10,7 +10,6 @@ import (
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/proto/signed"
 	"cutoff/server/cut"
-	"cutoff/server/device"
 	"cutoff/server/evidence"
 	"cutoff/server/fault"
 	"cutoff/server/order"
@@ -28,61 +27,66 @@ const (
 
 // PendingOrder is the envelope of the order the device has not answered yet,
 // signed for this challenge; nil if nothing is due. It is signed anew at each
-// contact until the receipt is stored. The number is durable before the
-// envelope leaves.
+// contact until the receipt is stored. Its number, and that it was signed, are
+// durable before the envelope leaves.
 func (f *Flow) PendingOrder(ctx context.Context, peer Peer, challenge []byte) ([]byte, error) {
 	if len(challenge) != challengeSize {
 		return nil, fault.New(fault.Invalid, "a challenge has %d bytes", challengeSize)
 	}
-	due := false
-	err := f.store.View(ctx, func(tx Tx) error {
-		o, found, err := tx.DueOrder(ctx, peer.DeviceID)
-		due = found && !f.now().Before(o.NotBefore)
-		return err
-	})
-	if err != nil || !due {
-		return nil, err
+	var err error
+	for range 3 {
+		var envelope []byte
+		if envelope, err = f.signPending(ctx, peer, challenge); !fault.Is(err, fault.Conflict) {
+			return envelope, err
+		}
 	}
-	var envelope []byte
-	err = f.store.Update(ctx, func(tx Tx) error {
-		envelope = nil
-		o, found, err := tx.DueOrder(ctx, peer.DeviceID)
-		if err != nil || !found {
+	return nil, err
+}
+
+// signPending is one attempt; a Conflict if the order, or the device's number,
+// changed meanwhile.
+func (f *Flow) signPending(ctx context.Context, peer Peer, challenge []byte) ([]byte, error) {
+	var o order.Order
+	var seen uint64
+	var found bool
+	err := f.store.View(ctx, func(tx Tx) (err error) {
+		o, found, err = tx.DueOrder(ctx, peer.DeviceID)
+		if err != nil || !found || f.now().Before(o.NotBefore) {
+			found = false
 			return err
 		}
 		d, err := tx.Device(ctx, peer.DeviceID)
-		if err != nil {
+		seen = d.OrderNumber
+		return err
+	})
+	if err != nil || !found {
+		return nil, err
+	}
+	number, err := order.NextNumber(o.Number, seen)
+	if err != nil {
+		return nil, err
+	}
+	o.Number, o.SentAt = number, f.now()
+	envelope, err := o.Sign(f.signers.Order, challenge, number, f.now())
+	if err != nil {
+		return nil, fmt.Errorf("sign order %s: %w", o.ID, err)
+	}
+	err = f.store.Update(ctx, func(tx Tx) error {
+		if err := tx.RaiseOrderNumber(ctx, peer.DeviceID, number); err != nil {
 			return err
 		}
-		envelope, err = f.signOrder(ctx, tx, &o, &d, challenge)
-		return err
+		if err := tx.SetOrder(ctx, o.State, o); err != nil {
+			return err
+		}
+		return f.record(ctx, tx, evidence.Event{
+			Kind: "order.signed", Actor: "server", DeviceID: o.DeviceID, CutID: o.CutID, CaseID: o.CaseID,
+			Fields: []evidence.Field{{Name: "order", Value: o.ID}}, Signed: envelope,
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("order for %s: %w", peer.DeviceID, err)
 	}
 	return envelope, nil
-}
-
-func (f *Flow) signOrder(ctx context.Context, tx Tx, o *order.Order, d *device.Device, challenge []byte) ([]byte, error) {
-	number, err := order.NextNumber(o.Number, d.OrderNumber)
-	if err != nil {
-		return nil, err
-	}
-	if err := tx.RaiseOrderNumber(ctx, d.ID, number); err != nil {
-		return nil, err
-	}
-	o.Number, o.SentAt = number, f.now()
-	if err := tx.SetOrder(ctx, o.State, *o); err != nil {
-		return nil, err
-	}
-	envelope, err := o.Sign(f.signers.Order, challenge, number, f.now())
-	if err != nil {
-		return nil, fmt.Errorf("sign order %s: %w", o.ID, err)
-	}
-	return envelope, f.record(ctx, tx, evidence.Event{
-		Kind: "order.signed", Actor: "server", DeviceID: o.DeviceID, CutID: o.CutID, CaseID: o.CaseID,
-		Fields: []evidence.Field{{Name: "order", Value: o.ID}}, Signed: envelope,
-	})
 }
 
 // OnOrderReceived notes that the device verified and journalled an order.
