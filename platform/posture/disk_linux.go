@@ -8,7 +8,7 @@ func diskEncrypted() (bool, error) {
 	if err := unix.Stat("/", &st); err != nil {
 		return false, err
 	}
-	return encrypted("/sys/dev/block", "/proc/self/mountinfo", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), deviceOf)
+	return encrypted("/sys/dev/block", "/proc/self/mountinfo", unix.Major(st.Dev), unix.Minor(st.Dev), deviceOf)
 }
 
 // deviceOf answers the number of a block device's node.
@@ -17,5 +17,5 @@ func deviceOf(node string) (major, minor uint32, err error) {
 	if err := unix.Stat(node, &st); err != nil {
 		return 0, 0, err
 	}
-	return unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)), nil
+	return unix.Major(st.Rdev), unix.Minor(st.Rdev), nil
 }

@@ -97,7 +97,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	}
 	setCookie(w, sessionCookie, token)
 	dropCookie(w, formCookie)
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // next is a path of this console, see inside
 }
 
 func (c *Console) setupPage(w http.ResponseWriter, r *http.Request) {
@@ -161,7 +161,7 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
 // showSignIn shows the login or setup page, with a cookie that its form's token
 // is derived from (double submit).
 func (c *Console) showSignIn(w http.ResponseWriter, r *http.Request, name string, code int, data signInPage) {
-	secret := ""
+	var secret string
 	if cookie, err := r.Cookie(formCookie); err == nil && len(cookie.Value) >= 20 {
 		secret = cookie.Value
 	} else {

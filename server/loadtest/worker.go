@@ -99,7 +99,7 @@ func work(ctx context.Context, j job, in *bufio.Reader, out io.Writer) error {
 	var streams sync.WaitGroup
 	for _, a := range agents {
 		streams.Go(func() {
-			if err := a.serve(tell); err != nil && ctx.Err() == nil {
+			if err := a.serve(tell); ctx.Err() == nil {
 				tell(event{Kind: "lost", Device: a.id, Note: err.Error()})
 			}
 		})

@@ -48,7 +48,7 @@ func (s *statements) prepare(ctx context.Context) {
 	s.due = nil
 	s.mu.Unlock()
 	for _, query := range due {
-		stmt, err := s.db.PrepareContext(ctx, query)
+		stmt, err := s.db.PrepareContext(ctx, query) //nolint:sqlclosecheck // close closes it
 		if err != nil {
 			continue
 		}
@@ -84,7 +84,7 @@ func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (s
 // QueryContext is sql.Tx's.
 func (p prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if stmt := p.stmts.get(query); stmt != nil {
-		return p.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the caller closes the rows
+		return p.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the caller closes them
 	}
 	return p.tx.QueryContext(ctx, query, args...)
 }
