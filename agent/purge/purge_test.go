@@ -101,7 +101,10 @@ func TestAPurgeTakesEverySecretAndNothingElse(t *testing.T) {
 // noSecretBelow looks for the secret in every file.
 func noSecretBelow(t *testing.T, dir string) {
 	t.Helper()
-	for name := range platformtest.Take(t, dir) {
+	for name, line := range platformtest.Take(t, dir) {
+		if !strings.HasPrefix(line, "-") {
+			continue // no regular file: a FIFO would hold the test up
+		}
 		data, err := os.ReadFile(dir + "/" + name)
 		if err == nil && strings.Contains(string(data), secret) {
 			t.Errorf("%s still holds a secret", name)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"path"
+	"strings"
 
 	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/purge/format"
@@ -84,6 +85,9 @@ func (w *Worker) denied(c *catalogue.Credential, at place) error {
 // strayLink: a link that leads out of the home. Its target is never touched; a
 // purge unlinks it when it is the credential's own name.
 func (w *Worker) strayLink(c *catalogue.Credential, i wire.Item, found files.Place) error {
+	if w.dangles(i, found) {
+		return w.left(i, wire.Verified, "dangling-link")
+	}
 	i.Unbounded = !c.Harmless
 	if w.job.Mode != wire.Purge || !found.Last || found.Info.Kind != files.Link || c.Action == catalogue.Look {
 		return w.left(i, wire.Blocked, "link-outside")
@@ -93,6 +97,26 @@ func (w *Worker) strayLink(c *catalogue.Credential, i wire.Item, found files.Pla
 	}
 	i.Action, i.Outcome, i.Detail = string(catalogue.Delete), wire.Blocked, "link-outside"
 	return w.report(i)
+}
+
+// dangles reports whether a link out of the home ends at nothing: seen from the
+// root, without following any further link.
+func (w *Worker) dangles(i wire.Item, found files.Place) bool {
+	if found.Info.Kind != files.Link {
+		return false
+	}
+	target, err := w.dir(i.Base).Target(i.Name)
+	if err != nil {
+		return false
+	}
+	if !path.IsAbs(target) {
+		target = path.Join(path.Dir(i.Path), target)
+	}
+	if below, ok := strings.CutPrefix(target, w.job.Root+"/"); ok && w.job.Root != "" {
+		target = below
+	}
+	_, err = w.root.Stat(target)
+	return errors.Is(err, files.ErrNotExist)
 }
 
 // look reads a file only for the files it names.
