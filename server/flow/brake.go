@@ -50,21 +50,20 @@ func positive(n, otherwise int) int {
 	return n
 }
 
-// forPerson is how many units one person may cut of a fleet within the window.
-func (l BrakeLimits) forPerson(fleet int) int { return max(l.People, fleet*l.PeoplePercent/100) }
-
-// forMachine is how many units the machine may cut of a fleet.
-func (l BrakeLimits) forMachine(fleet int) int { return max(l.Machine, fleet*l.MachinePercent/100) }
-
-// forGroup is how many devices of one group the machine may cut: part of it,
-// rounded up.
-func (l BrakeLimits) forGroup(members int) int { return (members*l.GroupPercent + 99) / 100 }
-
 // unit is what the brake counts: a distinct device, or a person or credential
 // that has none.
 type unit struct {
 	name  string
 	group string
+}
+
+// allowance is one budget's: at least floor, or percent of a group (or of the
+// fleet) if that is more.
+type allowance struct {
+	budget  Budget
+	floor   int
+	percent int
+	whose   string
 }
 
 // braked says why letting units through now would be too much, or is empty.
@@ -73,25 +72,21 @@ func (f *Flow) braked(ctx context.Context, tx Tx, r *OpenRequest, units []unit) 
 	if len(units) == 0 {
 		return "", nil
 	}
-	fleet, err := tx.CountDevices(ctx, "")
-	if err != nil {
-		return "", err
-	}
 	if !r.Actor.Machine {
-		limit := f.brake.forPerson(fleet)
-		return f.over(ctx, tx, Budget{Person: r.Actor.person()}, units, limit, "for one person")
+		return f.over(ctx, tx, units, allowance{
+			Budget{Person: r.Actor.person()}, f.brake.People, f.brake.PeoplePercent, "for one person",
+		})
 	}
-	over, err := f.over(ctx, tx, Budget{Machine: true}, units, f.brake.forMachine(fleet), "without a person")
+	over, err := f.over(ctx, tx, units, allowance{
+		Budget{Machine: true}, f.brake.Machine, f.brake.MachinePercent, "without a person",
+	})
 	if over != "" || err != nil {
 		return over, err
 	}
 	for group, members := range byGroup(units) {
-		size, err := tx.CountDevices(ctx, group)
-		if err != nil {
-			return "", err
-		}
-		over, err := f.over(ctx, tx, Budget{Machine: true, Group: group}, members, f.brake.forGroup(size),
-			"of group "+group+" without a person")
+		over, err := f.over(ctx, tx, members, allowance{
+			Budget{Machine: true, Group: group}, 0, f.brake.GroupPercent, "of group " + group + " without a person",
+		})
 		if over != "" || err != nil {
 			return over, err
 		}
@@ -99,8 +94,26 @@ func (f *Flow) braked(ctx context.Context, tx Tx, r *OpenRequest, units []unit) 
 	return "", nil
 }
 
-func (f *Flow) over(ctx context.Context, tx Tx, b Budget, units []unit, limit int, whose string) (string, error) {
-	seen, err := tx.UnitsSince(ctx, b, f.now().Add(-f.brake.Window))
+// over counts only as far as it has to: most requests are below the floor.
+func (f *Flow) over(ctx context.Context, tx Tx, units []unit, a allowance) (string, error) {
+	since, coming := f.now().Add(-f.brake.Window), 0
+	most, err := tx.CountUnits(ctx, a.budget, since)
+	if err != nil {
+		return "", err
+	}
+	if a.budget.Group == "" {
+		if coming, err = tx.Remaining(ctx, a.budget); err != nil {
+			return "", err
+		}
+	}
+	if most+coming+len(units) <= a.floor {
+		return "", nil
+	}
+	limit, err := f.limit(ctx, tx, a)
+	if err != nil || most+coming+len(units) <= limit {
+		return "", err
+	}
+	seen, err := tx.UnitsSince(ctx, a.budget, since)
 	if err != nil {
 		return "", err
 	}
@@ -112,19 +125,20 @@ func (f *Flow) over(ctx context.Context, tx Tx, b Budget, units []unit, limit in
 	for _, u := range units {
 		known[u.name] = true
 	}
-	if len(known) == before {
-		return "", nil
-	}
-	coming := 0
-	if b.Group == "" {
-		if coming, err = tx.Remaining(ctx, b); err != nil {
-			return "", err
-		}
-	}
-	if total := len(known) + coming; total > limit {
-		return fmt.Sprintf("the brake: %d within %s, at most %d %s", total, f.brake.Window, limit, whose), nil
+	if total := len(known) + coming; len(known) > before && total > limit {
+		return fmt.Sprintf("the brake: %d within %s, at most %d %s", total, f.brake.Window, limit, a.whose), nil
 	}
 	return "", nil
+}
+
+// limit is what an allowance comes to now: part of a group is rounded up, part
+// of the fleet down.
+func (f *Flow) limit(ctx context.Context, tx Tx, a allowance) (int, error) {
+	size, err := tx.CountDevices(ctx, a.budget.Group)
+	if a.budget.Group != "" {
+		return (size*a.percent + 99) / 100, err
+	}
+	return max(a.floor, size*a.percent/100), err
 }
 
 func byGroup(units []unit) map[string][]unit {

@@ -40,6 +40,9 @@ type CutTx interface {
 	CountUnit(ctx context.Context, budget Budget, unit string, at time.Time) error
 	// UnitsSince lists the distinct units let through under budget since a time.
 	UnitsSince(ctx context.Context, budget Budget, since time.Time) ([]string, error)
+	// CountUnits is how many were let through since a time, the same one more
+	// than once if it came more than once.
+	CountUnits(ctx context.Context, budget Budget, since time.Time) (int, error)
 	// Remaining is how many units the large cases being opened under budget
 	// have still to come.
 	Remaining(ctx context.Context, budget Budget) (int, error)
@@ -47,8 +50,8 @@ type CutTx interface {
 	// PutItem adds an item, or replaces the one with its id if replace is set.
 	PutItem(ctx context.Context, cutID string, item cut.Item, replace bool) error
 	Items(ctx context.Context, cutID string) ([]cut.Item, error)
-	// SealedItem reports whether the cut's receipts list the item as sealed.
-	SealedItem(ctx context.Context, cutID, itemID string) (bool, error)
+	// HasItem reports whether the cut's receipts list the item.
+	HasItem(ctx context.Context, cutID, itemID string) (bool, error)
 
 	InsertStep(ctx context.Context, s revoke.Step) error
 	Step(ctx context.Context, id string) (revoke.Step, error)

@@ -337,3 +337,20 @@ func sealedFile(t *testing.T, r age.Recipient) (file, header []byte) {
 	}
 	return out.Bytes(), header
 }
+
+func TestALiftOfAnOwnSealReachesTheDevice(t *testing.T) {
+	h := newHarness(t)
+	l := h.enrol("a")
+	id := h.view(l.DeviceID).ReservedCut
+	h.receipt(l, ownSeal(l, id))
+	if got, err := h.Lift(t.Context(), admin, id, "it was offline"); err != nil || got.State != cut.Lifting {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if o := h.obey(l); o.GetKind() != cutoffv1.OrderKind_ORDER_KIND_LIFT || len(o.GetNextGrant()) == 0 {
+		t.Errorf("the device got %v", o)
+	}
+	h.want(id, cut.Lifted)
+	if lease, refused := h.lease(l.peer(t)); refused != "" || lease.GetCutId() == id {
+		t.Errorf("lease %v, refused for %q", lease, refused)
+	}
+}

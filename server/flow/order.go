@@ -18,12 +18,10 @@ import (
 // challengeSize is how long an agent's challenge is, in bytes.
 const challengeSize = 32
 
-// After a refusal the order is offered again: a hostile relay must not be able
-// to end a cut. The wait keeps the two from spinning.
-const (
-	againStale   = 5 * time.Second
-	againRefused = time.Minute
-)
+// againRefused is the wait after a second refusal in a row. The first one costs
+// nothing (a laptop that slept over its challenge sends a fresh one at once),
+// and none of them ends the order: a hostile relay must not be able to.
+const againRefused = time.Minute
 
 // PendingOrder is the envelope of the order the device has not answered yet,
 // signed for this challenge; nil if nothing is due. It is signed anew at each
@@ -175,11 +173,10 @@ func (f *Flow) refuseOrder(ctx context.Context, tx Tx, o *order.Order, reason st
 	if err != nil {
 		return err
 	}
-	wait := againRefused
-	if reason == "stale" {
-		wait = againStale
+	if from == order.Refused {
+		o.NotBefore = f.now().Add(againRefused)
 	}
-	o.State, o.Detail, o.NotBefore = to, clip(reason, 64), f.now().Add(wait)
+	o.State, o.Detail = to, clip(reason, 64)
 	return tx.SetOrder(ctx, from, *o)
 }
 

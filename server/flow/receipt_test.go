@@ -204,7 +204,7 @@ func TestALaterPartReplacesItemsAndAnEarlierOneThatComesLateDoesNot(t *testing.T
 	h.want(c.ID, cut.Open)
 }
 
-func TestARefusalKeepsTheOrderDueButNotAtOnce(t *testing.T) {
+func TestARefusalKeepsTheOrderDueAndTwoMakeItWait(t *testing.T) {
 	h := newHarness(t)
 	l := h.enrol("a")
 	c := h.ask(admin, l.DeviceID, cut.Seal)
@@ -225,8 +225,11 @@ func TestARefusalKeepsTheOrderDueButNotAtOnce(t *testing.T) {
 	if err := refuse(l, "forged", o.GetNumber()); err != nil || h.cut(c.ID).OrderState != order.Refused {
 		t.Fatalf("order %s, %v", h.cut(c.ID).OrderState, err)
 	}
-	if h.collect(l) != nil {
-		t.Error("the order was offered again at once")
+	if o = h.collect(l); o == nil {
+		t.Fatal("after one refusal the order is not offered again")
+	}
+	if err := refuse(l, "stale", o.GetNumber()); err != nil || h.collect(l) != nil {
+		t.Errorf("after two it is offered again at once, %v", err)
 	}
 	h.advance(time.Minute)
 	h.obey(l)

@@ -86,7 +86,7 @@ func (f *Flow) release(
 func (f *Flow) fileKey(
 	ctx context.Context, tx Tx, c *cut.Cut, identity age.Identity, h *cutoffv1.SealedHeader,
 ) (key []byte, refused string, err error) {
-	listed, err := tx.SealedItem(ctx, c.ID, h.GetItemId())
+	listed, err := tx.HasItem(ctx, c.ID, h.GetItemId())
 	switch {
 	case err != nil:
 		return nil, "", err

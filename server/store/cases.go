@@ -72,21 +72,31 @@ func (t *Tx) CountUnit(ctx context.Context, budget flow.Budget, unit string, at 
 
 // UnitsSince lists the distinct units let through under a budget since a time.
 func (t *Tx) UnitsSince(ctx context.Context, budget flow.Budget, since time.Time) ([]string, error) {
-	query := `SELECT DISTINCT unit FROM brake_units WHERE machine = $1 AND person = $2 AND at > $3 `
-	args := []any{integer(budget.Machine), budget.Person, micros(since)}
-	if budget.Machine {
-		query = `SELECT DISTINCT unit FROM brake_units WHERE machine = $1 AND at > $2 `
-		args = []any{1, micros(since)}
-		if budget.Group != "" {
-			query += `AND group_name = $3 `
-			args = append(args, budget.Group)
-		}
-	}
-	rows, err := t.tx.QueryContext(ctx, query, args...)
+	where, args := budgetRows(budget, since)
+	rows, err := t.tx.QueryContext(ctx, `SELECT DISTINCT unit FROM brake_units `+where, args...)
 	if err != nil {
 		return nil, wrap(err)
 	}
 	return texts(rows)
+}
+
+// CountUnits counts what was let through under a budget since a time.
+func (t *Tx) CountUnits(ctx context.Context, budget flow.Budget, since time.Time) (int, error) {
+	where, args := budgetRows(budget, since)
+	var n int
+	err := t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM brake_units `+where, args...).Scan(&n)
+	return n, wrap(err)
+}
+
+// budgetRows is the condition for the rows of a budget.
+func budgetRows(budget flow.Budget, since time.Time) (where string, args []any) {
+	switch {
+	case !budget.Machine:
+		return `WHERE machine = 0 AND person = $1 AND at > $2`, []any{budget.Person, micros(since)}
+	case budget.Group != "":
+		return `WHERE machine = 1 AND group_name = $1 AND at > $2`, []any{budget.Group, micros(since)}
+	}
+	return `WHERE machine = 1 AND at > $1`, []any{micros(since)}
 }
 
 // Remaining is how many units large cases being opened have still to come.

@@ -68,10 +68,10 @@ func (t *Tx) Items(ctx context.Context, cutID string) ([]cut.Item, error) {
 	return all, wrap(rows.Err())
 }
 
-// SealedItem reports whether the cut's receipts list the item as sealed.
-func (t *Tx) SealedItem(ctx context.Context, cutID, itemID string) (bool, error) {
+// HasItem reports whether the cut's receipts list the item.
+func (t *Tx) HasItem(ctx context.Context, cutID, itemID string) (bool, error) {
 	var n int
-	err := t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM items WHERE cut_id = $1 AND id = $2 AND sealed = 1`,
+	err := t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM items WHERE cut_id = $1 AND id = $2`,
 		cutID, itemID).Scan(&n)
 	return n > 0, wrap(err)
 }

@@ -74,7 +74,8 @@ CREATE TABLE brake_units (
     unit            TEXT NOT NULL,
     at              BIGINT NOT NULL
 );
-CREATE INDEX brake_units_at ON brake_units (machine, person, at);
+CREATE INDEX brake_units_person ON brake_units (machine, person, at);
+CREATE INDEX brake_units_group ON brake_units (machine, group_name, at);
 
 CREATE TABLE items (
     cut_id          TEXT NOT NULL REFERENCES cuts (id),
