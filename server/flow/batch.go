@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"cutoff/server/cut"
-	"cutoff/server/device"
 	"cutoff/server/evidence"
 )
 
@@ -73,24 +71,18 @@ func (f *Flow) holdBatch(ctx context.Context, tx Tx, e *effects, k *cut.Case) er
 	if err != nil {
 		return err
 	}
-	devices, err := tx.DevicesOfPerson(ctx, k.PersonID)
+	some, err := tx.NextDevices(ctx, k.PersonID, k.Cursor, caseBatch)
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(devices, func(a, b device.Device) int { return compareIDs(a.ID, b.ID) })
-	next, _ := slices.BinarySearchFunc(devices, k.Cursor, func(d device.Device, id string) int { return compareIDs(d.ID, id) })
-	if next < len(devices) && devices[next].ID == k.Cursor {
-		next++
-	}
 	r := OpenRequest{Level: k.Level, Cause: k.Cause, Actor: Actor{Name: k.Actor, Person: k.Person, Machine: k.Machine}}
-	some := devices[next:min(next+caseBatch, len(devices))]
 	for i := range some {
 		k.Cursor = some[i].ID
 		if err := f.holdOne(ctx, tx, e, k, &r, target{device: &some[i]}); err != nil {
 			return err
 		}
 	}
-	if next+len(some) < len(devices) {
+	if len(some) == caseBatch {
 		return tx.SetCase(ctx, cut.CaseHolding, *k)
 	}
 	if err := f.holdOne(ctx, tx, e, k, &r, target{person: &p}); err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cutoff/server/cut"
+	"cutoff/server/device"
 	"cutoff/server/order"
 	"cutoff/server/revoke"
 )
@@ -35,6 +36,9 @@ type CutTx interface {
 	CutsOfCase(ctx context.Context, caseID, after string, limit int) ([]cut.Cut, error)
 	// Cuts lists cuts, newest first.
 	Cuts(ctx context.Context, filter CutFilter) ([]cut.Cut, error)
+
+	// NextDevices are a person's devices after one, by id.
+	NextDevices(ctx context.Context, personID, after string, limit int) ([]device.Device, error)
 
 	// CountUnit notes that unit was let through under budget at a time.
 	CountUnit(ctx context.Context, budget Budget, unit string, at time.Time) error

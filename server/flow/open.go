@@ -178,27 +178,16 @@ func (f *Flow) resolve(ctx context.Context, tx Tx, r *OpenRequest, k *cut.Case) 
 			return nil, err
 		}
 		k.PersonID = p.ID
-		devices, err := tx.DevicesOfPerson(ctx, p.ID)
+		devices, err := tx.NextDevices(ctx, p.ID, "", 0)
 		if err != nil {
 			return nil, err
 		}
-		slices.SortFunc(devices, func(a, b device.Device) int { return compareIDs(a.ID, b.ID) })
 		targets := make([]target, 0, len(devices)+1)
 		for i := range devices {
 			targets = append(targets, target{device: &devices[i]})
 		}
 		return append(targets, target{person: &p}), nil
 	}
-}
-
-func compareIDs(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // asked is what a request comes to, given what stands already.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cutoff/server/cut"
+	"cutoff/server/device"
 	"cutoff/server/flow"
 )
 
@@ -102,7 +103,7 @@ func budgetRows(budget flow.Budget, since time.Time) (where string, args []any) 
 // Remaining is how many units large cases being opened have still to come.
 func (t *Tx) Remaining(ctx context.Context, budget flow.Budget) (int, error) {
 	query, args := `SELECT COALESCE(SUM(remaining), 0) FROM cases
-		WHERE (state = 'opening' OR (state = 'holding' AND needs = 0)) `, []any{}
+		WHERE remaining > 0 AND (state = 'opening' OR (state = 'holding' AND needs = 0)) `, []any{}
 	if budget.Machine {
 		query += `AND machine = 1`
 	} else {
@@ -111,4 +112,11 @@ func (t *Tx) Remaining(ctx context.Context, budget flow.Budget) (int, error) {
 	var n int
 	err := t.tx.QueryRowContext(ctx, query, args...).Scan(&n)
 	return n, wrap(err)
+}
+
+// NextDevices are a person's devices after one, by id; retired ones are left
+// out.
+func (t *Tx) NextDevices(ctx context.Context, personID, after string, limit int) ([]device.Device, error) {
+	return t.devices(ctx, `WHERE d.person_id = $1 AND d.id > $2 AND d.state <> 'retired' ORDER BY d.id LIMIT `+limitText(limit),
+		personID, after)
 }

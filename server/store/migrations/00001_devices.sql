@@ -70,7 +70,7 @@ CREATE TABLE devices (
 CREATE INDEX devices_hostname ON devices (hostname);
 CREATE INDEX devices_anchor ON devices (anchor);
 CREATE INDEX devices_group ON devices (group_name, state);
-CREATE INDEX devices_person ON devices (person_id);
+CREATE INDEX devices_person ON devices (person_id, id);
 
 -- The last report of each device; facts is JSON.
 CREATE TABLE postures (

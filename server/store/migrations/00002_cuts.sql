@@ -19,6 +19,7 @@ CREATE TABLE cases (
     remaining       INTEGER NOT NULL
 );
 CREATE INDEX cases_working ON cases (state, asked_at) WHERE state IN ('holding', 'held', 'opening');
+CREATE INDEX cases_remaining ON cases (machine, person) WHERE remaining > 0;
 
 CREATE TABLE approvals (
     case_id         TEXT NOT NULL REFERENCES cases (id),
