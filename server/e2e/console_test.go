@@ -78,7 +78,7 @@ func shoot(t *testing.T, ctx context.Context, name string) {
 	}
 	for _, width := range []int64{1440, 390} {
 		resize(t, ctx, width)
-		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(90))
+		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 		if err != nil {
 			t.Fatal(err)
 		}
