@@ -193,7 +193,7 @@ func TestGarbageIsAnsweredByClosing(t *testing.T) {
 
 	// And the same behind a good handshake.
 	secure, err := tls.Dial("tcp", s.address, &tls.Config{
-		MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{"h2"}, //nolint:gosec // not in question
+		MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{"h2"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -50,12 +50,11 @@ func NewAgentServer(config AgentConfig) *grpc.Server {
 	gate := &gate{trust: config.Trust, flow: config.Flow, access: access(), edge: edge}
 	server := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(config.Trust.config())),
-		// Measured: without a read buffer and with a small, shared write buffer a
-		// connection costs a fifth less memory and 40 % less CPU per order. A write
-		// buffer of 0 doubles the CPU instead.
+		// Measured: without a read buffer and with a small write buffer (shared, which
+		// is the default) a connection costs a fifth less memory and 40 % less CPU per
+		// order. A write buffer of 0 doubles the CPU instead.
 		grpc.ReadBufferSize(0),
 		grpc.WriteBufferSize(4<<10),
-		grpc.SharedWriteBuffer(true),
 		grpc.InitialWindowSize(window),
 		grpc.InitialConnWindowSize(window),
 		grpc.MaxConcurrentStreams(4),

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ func TestADeviceThatLeavesIsNotConnected(t *testing.T) {
 	if err := opened.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := opened.Recv(); err != io.EOF {
+	if _, err := opened.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want the end", err)
 	}
 	s.until("gone", func() bool { return !s.hub.Connected(d.id) })

@@ -14,7 +14,7 @@ import (
 
 // readBounded reads a file, or standard input for "-".
 func (c *cli) readBounded(path string) ([]byte, error) {
-	var from io.Reader = c.In
+	from := c.In
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
