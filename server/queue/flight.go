@@ -41,23 +41,35 @@ func (f *flight) room(connector string) bool {
 	return f.counts[connector] < max(1, min(f.parallel(connector), maxParallel))
 }
 
-// reserve takes a place for g; false if it has one, or its connector none left.
-func (f *flight) reserve(g flow.StepGroup, now time.Time) bool {
+// reservation is the answer to a wish for a place.
+type reservation int
+
+const (
+	// busy: the group is under way already.
+	busy reservation = iota
+	// full: its connector has no place left.
+	full
+	// reserved: it has one now.
+	reserved
+)
+
+// reserve takes a place for g.
+func (f *flight) reserve(g flow.StepGroup, now time.Time) reservation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if p, ok := f.groups[g]; ok {
 		if p.started || now.Before(p.until) {
-			return false
+			return busy
 		}
 		f.groups[g] = place{until: now.Add(reservedFor)}
-		return true
+		return reserved
 	}
 	if !f.room(g.Connector) {
-		return false
+		return full
 	}
 	f.groups[g] = place{until: now.Add(reservedFor)}
 	f.counts[g.Connector]++
-	return true
+	return reserved
 }
 
 // start takes g's place for a job; false if another job has it. A job left over

@@ -65,6 +65,31 @@ func (r *rows) plan(t testing.TB, cutID string, steps ...revoke.Step) {
 	}
 }
 
+// planMany adds many cuts with one step each at a slow connector.
+func (r *rows) planMany(t testing.TB, prefix string, n int) {
+	t.Helper()
+	err := r.db.Update(context.Background(), func(tx *store.Tx) error {
+		now := time.Now()
+		for i := range n {
+			id := fmt.Sprintf("%s_%d", prefix, i)
+			if err := tx.InsertCut(context.Background(), cut.Cut{
+				ID: id, CaseID: id, DeviceID: "dev_" + id, Level: cut.Purge, State: cut.Open, Cause: cut.Operator, OpenedAt: now,
+			}); err != nil {
+				return err
+			}
+			if err := tx.InsertStep(context.Background(), revoke.Step{
+				ID: id + "-0", CutID: id, Connector: "slow", Action: "a", State: revoke.Planned, Outcome: revoke.Retrying, Due: now,
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // DueSteps is queue.Steps.
 func (r *rows) DueSteps(ctx context.Context, now time.Time, limit int) (all []flow.StepGroup, err error) {
 	err = r.db.View(ctx, func(tx *store.Tx) error {

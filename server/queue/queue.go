@@ -37,9 +37,11 @@ const (
 	maxWorkers = 1024
 	// maxParallel keeps a connector that hangs from taking all workers.
 	maxParallel = 32
-	// firstLook and lastLook bound one look for due groups.
-	firstLook = 256
-	lastLook  = 1 << 16
+	// maxWaiting bounds the due groups that one look lists.
+	maxWaiting = 1 << 16
+	// restAfterLook is how long looking rests after a look, in times what it
+	// took: a backlog of a whole fleet must not keep a core busy being listed.
+	restAfterLook = 2
 )
 
 // Steps is where steps come from and where answers go.
@@ -144,45 +146,28 @@ func (q *Queue) Run(ctx context.Context) error {
 func (q *Queue) dispatch(ctx context.Context, jobs *jobs) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var w waiting
 	for {
+		due := true
 		select {
 		case <-ctx.Done():
 			return
 		case <-q.config.Hint.c:
-		case <-q.flight.ended:
 		case <-timer.C:
+		case <-q.flight.ended:
+			// With a backlog the next of it are known; else there may be new ones.
+			due = w.empty()
 		}
-		if err := q.look(ctx, jobs); err != nil && ctx.Err() == nil {
+		if due {
+			w.due()
+		}
+		if err := w.look(ctx, q); err != nil && ctx.Err() == nil {
+			q.config.Log.ErrorContext(ctx, "due steps not listed", "err", err)
+		}
+		if err := w.serve(ctx, q, jobs); err != nil && ctx.Err() == nil {
 			q.config.Log.ErrorContext(ctx, "due steps not queued", "err", err)
 		}
-		timer.Reset(q.flight.wait(q.config.Now(), reconcile))
-	}
-}
-
-// look inserts a job for every due group that is not under way and whose
-// connector has room. If those of full connectors fill a look it looks further,
-// so that one provider's backlog hides no other's steps.
-func (q *Queue) look(ctx context.Context, jobs *jobs) error {
-	for limit := firstLook; ; limit *= 16 {
-		groups, err := q.config.Steps.DueSteps(ctx, q.config.Now(), limit)
-		if err != nil {
-			return err
-		}
-		var taken []flow.StepGroup
-		for _, g := range groups {
-			if q.flight.reserve(g, q.config.Now()) {
-				taken = append(taken, g)
-			}
-		}
-		if err := jobs.insert(ctx, taken); err != nil {
-			for _, g := range taken {
-				q.flight.release(g)
-			}
-			return err
-		}
-		if len(groups) < limit || limit >= lastLook || len(taken) >= firstLook {
-			return nil
-		}
+		timer.Reset(min(w.wait(), q.flight.wait(q.config.Now(), reconcile)))
 	}
 }
 
