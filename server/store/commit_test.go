@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	_ "modernc.org/sqlite"
+	"cutoff/server/fault"
 )
 
 // opened is a store with a table of its own for these tests.
@@ -32,7 +32,7 @@ func opened(t *testing.T) (*Store, func()) {
 func mark(s *Store, name string) error {
 	return s.Update(context.Background(), func(tx *Tx) error {
 		_, err := tx.tx.ExecContext(context.Background(), "INSERT INTO marks (name) VALUES ($1)", name)
-		return err
+		return wrap(err)
 	})
 }
 
@@ -156,6 +156,37 @@ func TestADatabaseOfANewerServerIsRefusedAndLeftAlone(t *testing.T) {
 	_, err := Open(t.Context(), path)
 	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "install the newer release") {
 		t.Errorf("got %v, want ErrNewer with what to do", err)
+	}
+}
+
+func TestAFullDiskIsSaidAndWhatWasKeptStays(t *testing.T) {
+	s, closeAll := opened(t)
+	defer closeAll()
+	if err := mark(s, "before"); err != nil {
+		t.Fatal(err)
+	}
+	var pages int
+	if err := s.write.QueryRow("PRAGMA page_count").Scan(&pages); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.write.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages+1)); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for i := 0; i < 100 && err == nil; i++ {
+		err = mark(s, strings.Repeat(fmt.Sprint(i), 5000))
+	}
+	if !fault.Is(err, fault.Unavailable) || !strings.Contains(fault.Sentence(err), "disk is full") {
+		t.Errorf("got %v, want that the disk is full", err)
+	}
+	if _, err := s.write.Exec("PRAGMA max_page_count = 1000000"); err != nil {
+		t.Fatal(err)
+	}
+	if err := mark(s, "after"); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if got := marks(t, s); got < 2 {
+		t.Errorf("%d marks are kept, want those before and after", got)
 	}
 }
 

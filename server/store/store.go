@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the embedded database's driver
+	"modernc.org/sqlite" // and the embedded database's driver
 
 	"cutoff/server/fault"
 )
@@ -130,9 +130,17 @@ func wrap(err error) error {
 		return err
 	case fault.Of(err) != fault.Internal:
 		return err
+	case full(err):
+		return fault.Wrap(err, fault.Unavailable, "the server's disk is full; nothing of this was kept")
 	default:
 		return fmt.Errorf("database: %w", err)
 	}
+}
+
+// full reports whether SQLite had no room (SQLITE_FULL, https://sqlite.org/rescode.html#full).
+func full(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == 13
 }
 
 // micros is a time as the database keeps it: NULL for the zero time.
