@@ -168,8 +168,8 @@ func (t *tomlScanner) value(path []string, depth int) error {
 	for t.at < len(t.data) && !bytes.ContainsRune([]byte(",]}#\r\n"), rune(t.data[t.at])) {
 		t.at++
 	}
-	if strings.TrimSpace(string(t.data[from:t.at])) == "" {
-		return t.bad("value is missing")
+	if text := strings.TrimSpace(string(t.data[from:t.at])); text == "" || strings.ContainsAny(text, `="'`) {
+		return t.bad("not a value")
 	}
 	return nil
 }
