@@ -35,27 +35,28 @@ func Run(ctx context.Context, path string, args ...string) ([]byte, error) {
 	cmd.Stdout = &out
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
-		return out.Bytes(), fmt.Errorf("run %s: %w", path, err)
+		return out.kept.Bytes(), fmt.Errorf("run %s: %w", path, err)
 	}
 	if out.over {
 		return nil, fmt.Errorf("run %s: %w", path, ErrOutput)
 	}
-	return out.Bytes(), nil
+	return out.kept.Bytes(), nil
 }
 
-// limited keeps the first MaxOutput bytes and remembers that there was more.
+// limited keeps the first MaxOutput bytes and remembers that there was more. The
+// buffer is a field: embedded, its ReadFrom would go round the bound.
 type limited struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	over bool
 }
 
 func (l *limited) Write(p []byte) (int, error) {
-	if room := MaxOutput - l.Len(); len(p) > room {
+	if room := MaxOutput - l.kept.Len(); len(p) > room {
 		l.over = true
 		if room > 0 {
-			l.Buffer.Write(p[:room])
+			l.kept.Write(p[:room])
 		}
 		return len(p), nil
 	}
-	return l.Buffer.Write(p)
+	return l.kept.Write(p)
 }
