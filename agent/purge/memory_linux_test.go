@@ -32,7 +32,7 @@ func carol() platformtest.User {
 	return platformtest.User{Name: "carol", UID: 65534, GID: 65534, Home: "/home/carol"}
 }
 
-func TestMatchingKeyringItemsAreDeletedAndOthersStay(t *testing.T) {
+func TestOnlyMatchingKeyringItemsGo(t *testing.T) {
 	b := newBench(t, carol())
 	k := newKeyring(t, b.root, carol())
 	k.store(secret, "gh", "service", "gh:github.com", "username", "alice")
@@ -144,7 +144,7 @@ func newKey(t *testing.T) (ed25519.PrivateKey, string) {
 	return private, ssh.FingerprintSHA256(p)
 }
 
-func TestAnSSHAgentForgetsItsKeysInAPurgeAndKeepsThemInASeal(t *testing.T) {
+func TestAnSSHAgentForgetsOnlyInAPurge(t *testing.T) {
 	b := newBench(t, platformtest.Users()...)
 	u := user("alice")
 	one, first := newKey(t)
