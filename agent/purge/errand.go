@@ -117,9 +117,12 @@ func (e *errand) visit(ctx context.Context, u users.User) error {
 	if !u.OwnsHome && !e.promising(base) {
 		return nil
 	}
+	freed := false
 	for attempt := 1; ; attempt++ {
-		err := e.attempt(ctx, u, base)
+		guarded, err := e.attempt(ctx, u, base)
 		switch {
+		case err == nil && !freed && e.free(u, base, guarded):
+			freed = true // once: whoever guards them again is reported
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
@@ -169,15 +172,34 @@ func (e *errand) promising(base *files.Dir) bool {
 	return false
 }
 
-// attempt starts one child and talks with it to the end.
-func (e *errand) attempt(ctx context.Context, u users.User, base *files.Dir) error {
+// free takes the immutable flag off the credentials that a user of his own
+// machine guarded with it. It reports whether there is anything to do again.
+func (e *errand) free(u users.User, base *files.Dir, guarded []string) bool {
+	if os.Geteuid() != 0 || e.mode == wire.Plan {
+		return false
+	}
+	any := false
+	for _, name := range guarded {
+		if err := base.ClearImmutable(name, u.UID); err != nil {
+			e.log("flag not cleared", u, err)
+			continue
+		}
+		any = true
+	}
+	return any
+}
+
+// attempt starts one child and talks with it to the end. It returns the
+// credentials of the home that are guarded by a flag.
+func (e *errand) attempt(ctx context.Context, u users.User, base *files.Dir) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, childSeconds*time.Second+childGrace)
 	defer cancel()
 	t := &talk{errand: e, user: u, home: base, kept: map[string]bool{}}
 	if e.store != nil {
 		defer e.store.drop(u.UID)
 	}
-	return e.child(u, base).Run(ctx, t.run)
+	err := e.child(u, base).Run(ctx, t.run)
+	return t.guarded, err
 }
 
 func (e *errand) child(u users.User, base *files.Dir) command.Child {

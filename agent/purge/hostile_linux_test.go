@@ -167,14 +167,29 @@ func TestATreeDeeperThanAnybodysIsReported(t *testing.T) {
 	want(t, at(t, r.Items, u.Home+"/.aws/sso/cache"), "left", blocked, "too-deep")
 }
 
-func TestAFileThatMayNotBeChangedIsBlocked(t *testing.T) {
+func TestAnImmutableCredentialGoesAllTheSame(t *testing.T) {
 	needRoot(t)
 	b := newBench(t, platformtest.Users()...)
 	u := user("alice")
 	path := b.root.File(u, u.Home+"/.vault-token", secret)
 	setFlags(t, path, 0x10)
-	t.Cleanup(func() { setFlags(t, path, 0) })
-	want(t, at(t, b.purge().Items, u.Home+"/.vault-token"), "left", blocked, "immutable")
+	mixed := b.root.File(u, u.Home+"/.npmrc", "//r/:_authToken="+secret+"\nfund=false\n")
+	setFlags(t, mixed, 0x10)
+	r := b.seal()
+	want(t, at(t, r.Items, u.Home+"/.vault-token"), "delete", verified, "sealed")
+	want(t, at(t, r.Items, u.Home+"/.npmrc"), "edit", verified, "sealed")
+	noSecretBelow(t, b.root.Dir)
+}
+
+func TestAnImmutableFolderIsReported(t *testing.T) {
+	needRoot(t)
+	b := newBench(t, platformtest.Users()...)
+	u := user("alice")
+	b.root.File(u, u.Home+"/.cargo/credentials.toml", secret)
+	folder := b.root.Path(u.Home + "/.cargo")
+	setFlags(t, folder, 0x10)
+	t.Cleanup(func() { setFlags(t, folder, 0) })
+	want(t, at(t, b.purge().Items, u.Home+"/.cargo/credentials.toml"), "left", blocked, "immutable")
 }
 
 func setFlags(t *testing.T, path string, flags int) {

@@ -28,6 +28,8 @@ type talk struct {
 	home   *files.Dir
 	items  int
 	kept   map[string]bool // ids this child has sealed
+	// guarded are names below the home that only a flag kept from going.
+	guarded []string
 }
 
 var idPattern = regexp.MustCompile(`^itm_[0-9a-f]{20}$`)
@@ -138,6 +140,9 @@ func (t *talk) item(i wire.Item) error {
 		return wire.ErrFrame
 	}
 	t.errand.add(item)
+	if i.Detail == "immutable" && i.Base == wire.InHome {
+		t.guarded = append(t.guarded, i.Name)
+	}
 	return nil
 }
 

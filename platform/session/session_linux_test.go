@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +31,35 @@ func TestOnlyNamedVariablesOfTheUsersProcessesAreRead(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("got %v", got)
 		}
+	}
+}
+
+func TestEndingAUsersSessionsKillsHisProcessesOnly(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs processes of two users, which only root can start")
+	}
+	const uid = 41077 // nobody's
+	start := func(uid uint32) *exec.Cmd {
+		cmd := exec.Command("/bin/sleep", "60")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	his, other := start(uid), start(uid+1)
+	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := session.End(ctx, uid); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := his.Wait(); !errors.As(err, &exit) || exit.Success() {
+		t.Errorf("his process ended with %v", err)
+	}
+	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("another user's process is gone: %v", err)
 	}
 }
 
