@@ -40,12 +40,12 @@ func child() int {
 }
 
 func TestAChildHasItsUsersRightsAndNoMore(t *testing.T) {
-	uid := uint32(41001)
+	uid := uint32(41011)
 	if os.Geteuid() != 0 {
 		uid = uint32(os.Geteuid())
 	}
 	var said string
-	err := command.Child{Args: []string{"child"}, UID: uid, GID: uid, Groups: []uint32{41005}}.Run(context.Background(), func(_ io.WriteCloser, out io.Reader) error {
+	err := command.Child{Args: []string{"child"}, UID: uid, GID: uid, Groups: []uint32{41015}}.Run(context.Background(), func(_ io.WriteCloser, out io.Reader) error {
 		all, err := io.ReadAll(out)
 		said = string(all)
 		return err
@@ -55,7 +55,7 @@ func TestAChildHasItsUsersRightsAndNoMore(t *testing.T) {
 	}
 	want := []string{"NoNewPrivs:\t1", "environment:\n", "Max core file size        0 "}
 	if os.Geteuid() == 0 {
-		want = append(want, "Uid:\t41001\t41001\t41001\t41001", "Gid:\t41001\t41001\t41001\t41001", "Groups:\t41005 \n", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000")
+		want = append(want, "Uid:\t41011\t41011\t41011\t41011", "Gid:\t41011\t41011\t41011\t41011", "Groups:\t41015 \n", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000")
 	}
 	for _, w := range want {
 		if !strings.Contains(said, w) {
