@@ -44,7 +44,10 @@ test: setup ## run the suite a contributor runs
 
 # gotest runs tests; in CI a skipped one is a failure.
 ifdef CI
-gotest = set -o pipefail; mkdir -p $(BIN); go test -v $(1) 2>&1 | tee $(BIN)/test.log | grep -vE '^(=== |\s*--- PASS|PASS$$|\s+\S+_test\.go:[0-9]+: )|no test files' || exit 1; \
+gotest = set -o pipefail; mkdir -p $(BIN); \
+  if ! go test -v $(1) >$(BIN)/test.log 2>&1; then \
+    grep -E '^(ok|FAIL|\?)' $(BIN)/test.log; grep -E -B80 -- '--- FAIL|^panic:|DATA RACE|\[build failed\]' $(BIN)/test.log | tail -500; exit 1; fi; \
+  grep -E '^(ok|FAIL)' $(BIN)/test.log; \
   if grep -E '^\s*--- SKIP' $(BIN)/test.log; then echo "a skipped test is a failure here" >&2; exit 1; fi
 else
 gotest = go test $(1)
