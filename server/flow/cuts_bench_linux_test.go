@@ -12,7 +12,7 @@ import (
 )
 
 // BenchmarkDelivery is what one cut device costs the server besides the wire:
-// its order signed and handed out, acknowledged, answered.
+// its cut opened, its order signed and handed out, acknowledged, answered.
 func BenchmarkDelivery(b *testing.B) {
 	h := newHarnessWith(b, func(_ *harness, c *flow.Config) { c.Brake = flow.BrakeLimits{People: 1_000_000} })
 	laptops := make([]*laptop, b.N)
@@ -20,9 +20,6 @@ func BenchmarkDelivery(b *testing.B) {
 		laptops[i] = newLaptop(b, "")
 	}
 	h.bulk(laptops)
-	for _, l := range laptops {
-		h.ask(admin, l.DeviceID, cut.Seal)
-	}
 	peer := func(l *laptop) flow.Peer { return flow.Peer{DeviceID: l.DeviceID, Key: [32]byte(l.public())} }
 	challenge := make([]byte, 32)
 	orders := make([][]byte, b.N)
@@ -39,6 +36,12 @@ func BenchmarkDelivery(b *testing.B) {
 		_ = group.Wait()
 		spent[name] = float64((cpu(b) - before).Microseconds()) / float64(b.N)
 	}
+	part("open", func(_ int, l *laptop) {
+		request := flow.OpenRequest{Device: l.DeviceID, Level: cut.Seal, Cause: cut.Operator, Reason: "benchmark", Actor: admin}
+		if _, _, err := h.Open(b.Context(), request); err != nil {
+			b.Error(err)
+		}
+	})
 	part("sign", func(i int, l *laptop) {
 		var err error
 		if orders[i], err = h.PendingOrder(b.Context(), peer(l), challenge); err != nil || orders[i] == nil {

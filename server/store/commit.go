@@ -154,5 +154,5 @@ func (s *Store) call(tx *sql.Tx, end *logEnd, fn func(*Tx) error) (err error) {
 }
 
 func (s *Store) writeTx(tx *sql.Tx, end *logEnd) *Tx {
-	return &Tx{tx: prepared{tx, s.writing}, end: end}
+	return &Tx{tx: prepared{tx: tx, stmts: s.writing, writes: true}, end: end}
 }

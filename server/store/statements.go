@@ -71,10 +71,25 @@ func (s *statements) close() {
 type prepared struct {
 	tx    *sql.Tx
 	stmts *statements
+	// writes is set for the transaction that updates share.
+	writes bool
+}
+
+// within is the context a statement runs under. One that is interrupted while
+// it writes makes SQLite roll back the whole transaction, which is not only its
+// caller's (https://sqlite.org/c3ref/interrupt.html); and the driver watches
+// every context that can end with a goroutine, which costs more than a short
+// statement does.
+func (p prepared) within(ctx context.Context) context.Context {
+	if p.writes {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 // ExecContext is sql.Tx's.
 func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	ctx = p.within(ctx)
 	if stmt := p.stmts.get(query); stmt != nil {
 		return p.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
 	}
@@ -83,14 +98,19 @@ func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (s
 
 // QueryContext is sql.Tx's.
 func (p prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	ctx = p.within(ctx)
 	if stmt := p.stmts.get(query); stmt != nil {
 		return p.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the caller closes them
 	}
 	return p.tx.QueryContext(ctx, query, args...)
 }
 
-// QueryRowContext is sql.Tx's.
+// QueryRowContext is sql.Tx's. A row is read at once or not at all: whether ctx
+// has ended is looked at before, as watching it costs more than the row.
 func (p prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if p.writes || ctx.Err() == nil {
+		ctx = context.WithoutCancel(ctx)
+	}
 	if stmt := p.stmts.get(query); stmt != nil {
 		return p.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
 	}

@@ -120,7 +120,7 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 		return wrap(err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	return fn(&Tx{tx: prepared{tx, s.reading}})
+	return fn(&Tx{tx: prepared{tx: tx, stmts: s.reading}})
 }
 
 // wrap gives a database error that an operator can mend its kind.
