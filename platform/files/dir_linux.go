@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -232,7 +233,7 @@ func (d *Dir) Write(name string, data []byte, as Attributes, was *Info) error {
 		return wrap("write", name, err)
 	}
 	defer unix.Close(parent)
-	temp, err := writeTemp(parent, data, as)
+	temp, err := writeTemp(parent, base, data, as)
 	if err != nil {
 		return wrap("write", name, err)
 	}
@@ -260,15 +261,25 @@ func place(parent int, temp, base string, was *Info) error {
 	return err
 }
 
-func writeTemp(parent int, data []byte, as Attributes) (string, error) {
-	random := make([]byte, 8)
-	if _, err := rand.Read(random); err != nil {
-		return "", err
-	}
-	temp := tempPrefix + hex.EncodeToString(random)
-	fd, err := unix.Openat(parent, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+// writeTemp writes data beside base. The name follows from base, so that what a
+// killed predecessor left there, which may be a secret being restored, is
+// replaced and not forgotten.
+func writeTemp(parent int, base string, data []byte, as Attributes) (string, error) {
+	sum := sha256.Sum256([]byte(base))
+	temp := tempPrefix + hex.EncodeToString(sum[:8])
+	fd, err := createTemp(parent, temp)
 	if err != nil {
 		return "", err
+	}
+	if fd < 0 {
+		// Somebody planted what cannot be unlinked; he cannot guess this one.
+		temp = tempPrefix + rand.Text()
+		if fd, err = createTemp(parent, temp); err != nil {
+			return "", err
+		}
+	}
+	if fd < 0 {
+		return "", unix.EEXIST
 	}
 	file := os.NewFile(uintptr(fd), temp)
 	_, err = file.Write(data)
@@ -282,6 +293,24 @@ func writeTemp(parent int, data []byte, as Attributes) (string, error) {
 		return "", errors.Join(err, unix.Unlinkat(parent, temp, 0))
 	}
 	return temp, nil
+}
+
+// createTemp makes a new file, in place of one that is there already. It
+// answers -1 if what is there cannot be unlinked.
+func createTemp(parent int, temp string) (int, error) {
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Openat(parent, temp, flags, 0o600)
+	if !errors.Is(err, unix.EEXIST) {
+		return fd, err
+	}
+	if err := unix.Unlinkat(parent, temp, 0); err != nil {
+		return -1, nil
+	}
+	fd, err = unix.Openat(parent, temp, flags, 0o600)
+	if errors.Is(err, unix.EEXIST) {
+		return -1, nil
+	}
+	return fd, err
 }
 
 // fsyncFolder syncs a folder that is open by O_PATH only.

@@ -1,6 +1,8 @@
 package files_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -201,5 +203,37 @@ func TestPatternsMatchAsAShellDoes(t *testing.T) {
 		if got := d.Glob(pattern); !slices.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", pattern, got, want)
 		}
+	}
+}
+
+func TestWhatAKilledWriterLeftIsReplacedAndWhatIsPlantedIsPassedBy(t *testing.T) {
+	d, dir := folder(t, "file")
+	as := files.Attributes{UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Mode: 0o600, ModTime: time.Unix(1e9, 0), AccessTime: time.Unix(1e9, 0)}
+	// The temporary file's name: seen by making the write fail after it.
+	sum := sha256.Sum256([]byte("file"))
+	temp := filepath.Join(dir, ".cutoff-"+hex.EncodeToString(sum[:8]))
+	write := func(text string) {
+		t.Helper()
+		_, info, err := d.Read("file", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Write("file", []byte(text), as, &info); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(temp, []byte("half a secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write("first")
+	if _, err := os.Lstat(temp); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what a killed writer left is still there: %v", err)
+	}
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("second")
+	if got, err := os.ReadFile(filepath.Join(dir, "file")); err != nil || string(got) != "second" {
+		t.Errorf("a planted folder kept the write away: %q, %v", got, err)
 	}
 }
