@@ -54,7 +54,7 @@ func build(m *testing.M) (int, error) {
 
 // world is one test's server, laptop and agent.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	stack  *stack.Stack
 	dir    string
 	laptop *trial.Laptop
@@ -65,7 +65,7 @@ type world struct {
 }
 
 // newWorld starts a server and an agent on a scratch laptop.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, dir: scratch(t)}
 	w.stack = &stack.Stack{Bin: bin, Dir: w.dir}
@@ -96,7 +96,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // scratch is a folder that other users may search: t.TempDir is private.
-func scratch(t *testing.T) string {
+func scratch(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cutoff-e2e-")
 	if err != nil {
