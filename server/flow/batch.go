@@ -96,11 +96,11 @@ func (f *Flow) holdBatch(ctx context.Context, tx Tx, e *effects, k *cut.Case) er
 }
 
 func (f *Flow) holdOne(ctx context.Context, tx Tx, e *effects, k *cut.Case, r *OpenRequest, t target) error {
-	c, found, err := f.cutOf(ctx, tx, t)
-	if err != nil || found && f.answers(&c, r, true) {
+	c, err := f.cutOf(ctx, tx, t)
+	if err != nil || c != nil && f.answers(c, r, true) {
 		return err
 	}
-	_, err = f.cutTarget(ctx, tx, e, k, t, false)
+	_, err = f.cutTarget(ctx, tx, e, k, t, c, false)
 	return err
 }
 
@@ -117,7 +117,14 @@ func (f *Flow) batch(ctx context.Context, tx Tx, e *effects, k *cut.Case) error 
 		if err != nil {
 			return err
 		}
-		if _, err := f.cutTarget(ctx, tx, e, k, t, true); err != nil {
+		// A device has one cut that is held or stands, and this is it.
+		has := c
+		if c.DeviceID == "" || c.State != cut.Held && c.State != cut.Open && c.State != cut.Settled {
+			if has, err = f.cutOf(ctx, tx, t); err != nil {
+				return err
+			}
+		}
+		if _, err := f.cutTarget(ctx, tx, e, k, t, has, true); err != nil {
 			return err
 		}
 		k.Remaining = max(0, k.Remaining-1)

@@ -136,7 +136,7 @@ func (f *Flow) openInTx(ctx context.Context, tx Tx, e *effects, r *OpenRequest, 
 	}
 	o.cuts = asked.standing
 	for _, t := range asked.fresh {
-		id, err := f.cutTarget(ctx, tx, e, &kase, t, kase.Needs == 0)
+		id, err := f.cutTarget(ctx, tx, e, &kase, t.target, t.has, kase.Needs == 0)
 		if err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (f *Flow) resolve(ctx context.Context, tx Tx, r *OpenRequest, k *cut.Case) 
 // asked is what a request comes to, given what stands already.
 type asked struct {
 	// fresh are the targets something has to be done for.
-	fresh []target
+	fresh []aim
 	// standing are the cuts that are as asked already, of case caseID.
 	standing []string
 	caseID   string
@@ -203,21 +203,27 @@ type asked struct {
 	approvals int
 }
 
+// aim is a target and the cut it has, if any.
+type aim struct {
+	target
+	has *cut.Cut
+}
+
 func (f *Flow) assess(ctx context.Context, tx Tx, r *OpenRequest, targets []target) (asked, error) {
 	var a asked
 	groups := map[string]device.Group{}
 	for _, t := range targets {
-		c, found, err := f.cutOf(ctx, tx, t)
+		c, err := f.cutOf(ctx, tx, t)
 		if err != nil {
 			return a, err
 		}
-		if found && f.answers(&c, r, len(targets) > 1) {
+		if c != nil && f.answers(c, r, len(targets) > 1) {
 			a.standing = append(a.standing, c.ID)
 			a.caseID = c.CaseID
 			continue
 		}
-		a.fresh = append(a.fresh, t)
-		if !found || !c.LetThrough || c.State != cut.Open && c.State != cut.Settled || r.Actor.Machine && r.Level.Above(c.Level) {
+		a.fresh = append(a.fresh, aim{t, c})
+		if c == nil || !c.LetThrough || c.State != cut.Open && c.State != cut.Settled || r.Actor.Machine && r.Level.Above(c.Level) {
 			if u := t.unit(len(targets)); u.name != "" {
 				a.units = append(a.units, u)
 			}
@@ -253,23 +259,31 @@ func (f *Flow) answers(c *cut.Cut, r *OpenRequest, many bool) bool {
 	return false
 }
 
-// cutOf is the target's cut, whatever its state, unless it is lifted.
-func (f *Flow) cutOf(ctx context.Context, tx Tx, t target) (cut.Cut, bool, error) {
+// cutOf is the target's cut, whatever its state, unless it is lifted; nil if it
+// has none.
+func (f *Flow) cutOf(ctx context.Context, tx Tx, t target) (*cut.Cut, error) {
+	var c cut.Cut
+	var found bool
+	var err error
 	switch {
 	case t.person != nil:
-		return tx.CutOfSubject(ctx, t.person.ID, "")
+		c, found, err = tx.CutOfSubject(ctx, t.person.ID, "")
 	case t.credential != nil:
-		return tx.CutOfSubject(ctx, "", t.credential.ID)
+		c, found, err = tx.CutOfSubject(ctx, "", t.credential.ID)
+	default:
+		if c, found, err = tx.CutOfDevice(ctx, t.device.ID); err != nil || found {
+			break
+		}
+		c, err = tx.CutRow(ctx, t.device.ReservedCut)
+		found = err == nil
+		if fault.Is(err, fault.NotFound) {
+			err = nil
+		}
 	}
-	c, found, err := tx.CutOfDevice(ctx, t.device.ID)
-	if found || err != nil {
-		return c, found, err
+	if err != nil || !found {
+		return nil, err
 	}
-	c, err = tx.CutRow(ctx, t.device.ReservedCut)
-	if fault.Is(err, fault.NotFound) {
-		return cut.Cut{}, false, nil
-	}
-	return c, err == nil, err
+	return &c, nil
 }
 
 // unit is what the brake counts of a target: a person only if none of their

@@ -14,25 +14,27 @@ import (
 )
 
 // cutTarget makes the target's cut what the case asks for: let through, or
-// waiting for the case. It returns the cut's id.
-func (f *Flow) cutTarget(ctx context.Context, tx Tx, e *effects, k *cut.Case, t target, through bool) (string, error) {
-	c, found, err := f.cutOf(ctx, tx, t)
-	if err != nil {
-		return "", err
-	}
-	if !found {
-		if c, err = f.newCut(ctx, tx, k, t, through); err != nil {
+// waiting for the case. c is what cutOf answers for it in this transaction. It
+// returns the cut's id.
+func (f *Flow) cutTarget(
+	ctx context.Context, tx Tx, e *effects, k *cut.Case, t target, c *cut.Cut, through bool,
+) (string, error) {
+	fresh := c == nil
+	if fresh {
+		made, err := f.newCut(ctx, tx, k, t, through)
+		if err != nil {
 			return "", err
 		}
+		c = &made
 	}
 	e.cut(c.ID)
 	if !through {
-		return c.ID, f.wait(ctx, tx, k, &c, !found)
+		return c.ID, f.wait(ctx, tx, k, c, fresh)
 	}
-	if found && c.LetThrough && (c.State == cut.Open || c.State == cut.Settled) && !k.Level.Above(c.Level) {
+	if !fresh && c.LetThrough && (c.State == cut.Open || c.State == cut.Settled) && !k.Level.Above(c.Level) {
 		return c.ID, nil
 	}
-	return c.ID, f.letThrough(ctx, tx, e, k, &c, t, !found)
+	return c.ID, f.letThrough(ctx, tx, e, k, c, t, fresh)
 }
 
 // newCut inserts the row, under the device's reserved id if it has a device.
@@ -58,6 +60,7 @@ func (f *Flow) newCut(ctx context.Context, tx Tx, k *cut.Case, t target, through
 	if c.DeviceID == "" {
 		return c, nil
 	}
+	t.device.CutID = c.ID
 	return c, tx.SetStandingCut(ctx, c.DeviceID, c.ID)
 }
 
@@ -198,8 +201,10 @@ func (f *Flow) orderFor(ctx context.Context, tx Tx, e *effects, c *cut.Cut, t ta
 	if c.DeviceID == "" {
 		return nil
 	}
-	if err := tx.SetStandingCut(ctx, c.DeviceID, c.ID); err != nil {
-		return err
+	if t.device.CutID != c.ID {
+		if err := tx.SetStandingCut(ctx, c.DeviceID, c.ID); err != nil {
+			return err
+		}
 	}
 	if answered && c.Level == cut.Seal {
 		return nil
