@@ -72,9 +72,9 @@ type CutTx interface {
 
 	InsertOrder(ctx context.Context, o order.Order) error
 	OrderByID(ctx context.Context, id string) (order.Order, error)
-	// DueOrder is the order the device has not answered yet; found is false if
-	// there is none.
-	DueOrder(ctx context.Context, deviceID string) (o order.Order, found bool, err error)
+	// DueOrder is the order the device has not answered yet and the highest
+	// number the device has seen; found is false if there is none.
+	DueOrder(ctx context.Context, deviceID string) (o order.Order, seen uint64, found bool, err error)
 	// DevicesWithOrders lists the devices that have an unanswered order which may
 	// be sent at now, and was not sent after the time since.
 	DevicesWithOrders(ctx context.Context, now, since time.Time) ([]string, error)

@@ -48,16 +48,10 @@ func (f *Flow) signPending(ctx context.Context, peer Peer, challenge []byte) ([]
 	var seen uint64
 	var found bool
 	err := f.store.View(ctx, func(tx Tx) (err error) {
-		o, found, err = tx.DueOrder(ctx, peer.DeviceID)
-		if err != nil || !found || f.now().Before(o.NotBefore) {
-			found = false
-			return err
-		}
-		d, err := tx.Device(ctx, peer.DeviceID)
-		seen = d.OrderNumber
+		o, seen, found, err = tx.DueOrder(ctx, peer.DeviceID)
 		return err
 	})
-	if err != nil || !found {
+	if err != nil || !found || f.now().Before(o.NotBefore) {
 		return nil, err
 	}
 	number, err := order.NextNumber(o.Number, seen)
@@ -144,7 +138,7 @@ func (f *Flow) OnRefusal(ctx context.Context, peer Peer, envelope []byte) error 
 				{Name: "number", Value: strconv.FormatUint(refusal.GetNumber(), 10)},
 			}, Signed: envelope,
 		}
-		o, found, err := tx.DueOrder(ctx, peer.DeviceID)
+		o, _, found, err := tx.DueOrder(ctx, peer.DeviceID)
 		if err != nil {
 			return err
 		}

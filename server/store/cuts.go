@@ -17,8 +17,8 @@ const cutQuery = `SELECT c.id, c.case_id, c.device_id, c.person_id, c.credential
 	c.lift_reason, c.lift_actor, c.lifted_at, c.receipt_at, c.first_removed_us, c.receipt_number, c.receipt_part,
 	c.unfinished, d.hostname, o.id, o.state, o.kind, o.delivered_at
 	FROM cuts c LEFT JOIN devices d ON d.id = c.device_id
-	LEFT JOIN orders o ON o.id = (SELECT n.id FROM orders n WHERE n.cut_id = c.id
-		ORDER BY n.seq DESC LIMIT 1) `
+	LEFT JOIN orders o ON o.cut_id = c.id
+		AND o.seq = (SELECT MAX(n.seq) FROM orders n WHERE n.cut_id = c.id) `
 
 func scanCut(row interface{ Scan(...any) error }) (cut.Cut, error) {
 	var c cut.Cut

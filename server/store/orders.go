@@ -9,14 +9,19 @@ import (
 	"cutoff/server/order"
 )
 
-const orderQuery = `SELECT id, cut_id, case_id, device_id, kind, state, number, recipient, next_grant, reason,
-	created_at, sent_at, delivered_at, done_at, detail, not_before FROM orders `
+const orderColumns = `o.id, o.cut_id, o.case_id, o.device_id, o.kind, o.state, o.number, o.recipient, o.next_grant,
+	o.reason, o.created_at, o.sent_at, o.delivered_at, o.done_at, o.detail, o.not_before`
 
-func scanOrder(row interface{ Scan(...any) error }) (order.Order, error) {
+const orderQuery = `SELECT ` + orderColumns + ` FROM orders o `
+
+// scanOrder reads orderColumns, and more columns after them into more.
+func scanOrder(row interface{ Scan(...any) error }, more ...any) (order.Order, error) {
 	var o order.Order
 	var created, sent, delivered, done, notBefore sql.NullInt64
-	err := row.Scan(&o.ID, &o.CutID, &o.CaseID, &o.DeviceID, &o.Kind, &o.State, &o.Number, &o.Recipient, &o.NextGrant,
-		&o.Reason, &created, &sent, &delivered, &done, &o.Detail, &notBefore)
+	err := row.Scan(append([]any{
+		&o.ID, &o.CutID, &o.CaseID, &o.DeviceID, &o.Kind, &o.State, &o.Number, &o.Recipient, &o.NextGrant,
+		&o.Reason, &created, &sent, &delivered, &done, &o.Detail, &notBefore,
+	}, more...)...)
 	if err != nil {
 		return order.Order{}, err
 	}
@@ -37,23 +42,26 @@ func (t *Tx) InsertOrder(ctx context.Context, o order.Order) error {
 
 // OrderByID reads one.
 func (t *Tx) OrderByID(ctx context.Context, id string) (order.Order, error) {
-	o, err := scanOrder(t.tx.QueryRowContext(ctx, orderQuery+`WHERE id = $1`, id))
+	o, err := scanOrder(t.tx.QueryRowContext(ctx, orderQuery+`WHERE o.id = $1`, id))
 	return o, found(err, "order")
 }
 
-// DueOrder is the newest order the device has not answered yet.
-func (t *Tx) DueOrder(ctx context.Context, deviceID string) (order.Order, bool, error) {
-	o, err := scanOrder(t.tx.QueryRowContext(ctx, orderQuery+`WHERE device_id = $1
-		AND state IN ('drafted', 'delivered', 'refused') ORDER BY created_at DESC, seq DESC LIMIT 1`, deviceID))
+// DueOrder is the newest order the device has not answered yet, and the
+// device's order number.
+func (t *Tx) DueOrder(ctx context.Context, deviceID string) (o order.Order, seen uint64, found bool, err error) {
+	o, err = scanOrder(t.tx.QueryRowContext(ctx, `SELECT `+orderColumns+`, d.order_number
+		FROM orders o JOIN devices d ON d.id = o.device_id
+		WHERE o.device_id = $1 AND o.state IN ('drafted', 'delivered', 'refused')
+		ORDER BY o.created_at DESC, o.seq DESC LIMIT 1`, deviceID), &seen)
 	if errors.Is(err, sql.ErrNoRows) {
-		return order.Order{}, false, nil
+		return order.Order{}, 0, false, nil
 	}
-	return o, err == nil, wrap(err)
+	return o, seen, err == nil, wrap(err)
 }
 
 // OrdersOfCut lists a cut's orders, oldest first.
 func (t *Tx) OrdersOfCut(ctx context.Context, cutID string) ([]order.Order, error) {
-	rows, err := t.tx.QueryContext(ctx, orderQuery+`WHERE cut_id = $1 ORDER BY seq`, cutID)
+	rows, err := t.tx.QueryContext(ctx, orderQuery+`WHERE o.cut_id = $1 ORDER BY o.seq`, cutID)
 	if err != nil {
 		return nil, wrap(err)
 	}

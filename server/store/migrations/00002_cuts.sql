@@ -145,7 +145,7 @@ CREATE TABLE orders (
     seq             BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX orders_cut ON orders (cut_id, seq);
-CREATE INDEX orders_due ON orders (device_id, created_at) WHERE state IN ('drafted', 'delivered', 'refused');
+CREATE INDEX orders_due ON orders (device_id, created_at, seq) WHERE state IN ('drafted', 'delivered', 'refused');
 
 -- Which receipts are stored; their bytes are evidence.
 CREATE TABLE receipts (
