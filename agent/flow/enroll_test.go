@@ -217,6 +217,8 @@ func TestAnAgentFindsItsServerAgainAfterALoss(t *testing.T) {
 	m.enrol(s)
 	m.boot()
 	s.until("a connection", connected)
+	m.eventually("the lease is kept", func() bool { _, err := m.state.Lease(); return err == nil })
+	m.settled()
 	s.grpc.Stop()
 	s.start(s.address, s.serverCertificate("/server"))
 	s.until("a second hello", func(s *seen) bool { return len(s.hellos) >= 2 })
