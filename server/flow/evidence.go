@@ -47,6 +47,22 @@ func (f *Flow) append(ctx context.Context, tx EvidenceTx, head evidence.Head, ev
 // seal is a keyed word on where the log stands, so that records cut from its
 // end are missed even before a checkpoint covers them.
 func (f *Flow) seal(head evidence.Head) []byte {
+	if last := f.sealed.Load(); last != nil && last.head == head {
+		return last.seal
+	}
+	s := &sealedHead{head: head, seal: f.macHead(head)}
+	f.sealed.Store(s)
+	return s.seal
+}
+
+// sealedHead remembers the last seal made: each record begins where the one
+// before it ended.
+type sealedHead struct {
+	head evidence.Head
+	seal []byte
+}
+
+func (f *Flow) macHead(head evidence.Head) []byte {
 	text := binary.BigEndian.AppendUint64(nil, head.Seq)
 	return f.dataKey.MAC("evidence head", append(text, head.Chain[:]...))
 }

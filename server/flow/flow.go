@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"cutoff/server/operator"
@@ -96,6 +97,7 @@ type Flow struct {
 	hasher   *operator.Hasher
 	attempts operator.Attempts
 	policies policies
+	sealed   atomic.Pointer[sealedHead]
 }
 
 // Config is what New needs besides the store.

@@ -105,18 +105,19 @@ func (s *Store) attempt(group []*update, errs []error) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	end := &logEnd{}
+	shared := prepared{tx: tx, stmts: s.writing, own: map[string]*sql.Stmt{}}
 	for i, u := range group {
 		if errs[i] = u.ctx.Err(); errs[i] != nil {
 			continue
 		}
-		if errs[i], err = s.one(tx, end, u.fn, len(group) > 1); err != nil {
+		if errs[i], err = one(shared, end, u.fn, len(group) > 1); err != nil {
 			return err
 		}
 		if len(group) == 1 && errs[0] != nil {
 			return nil // roll back
 		}
 	}
-	if err := s.writeTx(tx, end).keepEnd(context.Background()); err != nil {
+	if err := (&Tx{tx: shared, end: end}).keepEnd(context.Background()); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -124,35 +125,31 @@ func (s *Store) attempt(group []*update, errs []error) error {
 
 // one runs fn, behind a savepoint if others share the transaction. The second
 // error is of the transaction itself.
-func (s *Store) one(tx *sql.Tx, end *logEnd, fn func(*Tx) error, shared bool) (fnErr, err error) {
+func one(tx prepared, end *logEnd, fn func(*Tx) error, shared bool) (fnErr, err error) {
 	if !shared {
-		return s.call(tx, end, fn), nil
+		return call(tx, end, fn), nil
 	}
-	before := *end
-	if _, err := tx.Exec("SAVEPOINT one"); err != nil {
+	ctx, before := context.Background(), *end
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT one"); err != nil {
 		return nil, err
 	}
-	if fnErr = s.call(tx, end, fn); fnErr != nil {
+	if fnErr = call(tx, end, fn); fnErr != nil {
 		*end = before
-		if _, err := tx.Exec("ROLLBACK TO SAVEPOINT one"); err != nil {
+		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT one"); err != nil {
 			return fnErr, err
 		}
 	}
-	_, err = tx.Exec("RELEASE SAVEPOINT one")
+	_, err = tx.ExecContext(ctx, "RELEASE SAVEPOINT one")
 	return fnErr, err
 }
 
 // call turns a panic of fn into its error: one caller's bug must not end the
 // writer for all.
-func (s *Store) call(tx *sql.Tx, end *logEnd, fn func(*Tx) error) (err error) {
+func call(tx prepared, end *logEnd, fn func(*Tx) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in a transaction: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return fn(s.writeTx(tx, end))
-}
-
-func (s *Store) writeTx(tx *sql.Tx, end *logEnd) *Tx {
-	return &Tx{tx: prepared{tx: tx, stmts: s.writing, writes: true}, end: end}
+	return fn(&Tx{tx: tx, end: end})
 }

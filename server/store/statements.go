@@ -71,8 +71,25 @@ func (s *statements) close() {
 type prepared struct {
 	tx    *sql.Tx
 	stmts *statements
-	// writes is set for the transaction that updates share.
-	writes bool
+	// own are the statements of the transaction that updates share, which one
+	// goroutine uses; nil for a view.
+	own map[string]*sql.Stmt
+}
+
+// stmt is the prepared query in this transaction, or nil.
+func (p prepared) stmt(ctx context.Context, query string) *sql.Stmt {
+	if stmt := p.own[query]; stmt != nil {
+		return stmt
+	}
+	made := p.stmts.get(query)
+	if made == nil {
+		return nil
+	}
+	stmt := p.tx.StmtContext(ctx, made) //nolint:sqlclosecheck // it ends with the transaction
+	if p.own != nil {
+		p.own[query] = stmt
+	}
+	return stmt
 }
 
 // within is the context a statement runs under. One that is interrupted while
@@ -81,7 +98,7 @@ type prepared struct {
 // every context that can end with a goroutine, which costs more than a short
 // statement does.
 func (p prepared) within(ctx context.Context) context.Context {
-	if p.writes {
+	if p.own != nil {
 		return context.WithoutCancel(ctx)
 	}
 	return ctx
@@ -90,8 +107,8 @@ func (p prepared) within(ctx context.Context) context.Context {
 // ExecContext is sql.Tx's.
 func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	ctx = p.within(ctx)
-	if stmt := p.stmts.get(query); stmt != nil {
-		return p.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+	if stmt := p.stmt(ctx, query); stmt != nil {
+		return stmt.ExecContext(ctx, args...)
 	}
 	return p.tx.ExecContext(ctx, query, args...)
 }
@@ -99,8 +116,8 @@ func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (s
 // QueryContext is sql.Tx's.
 func (p prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	ctx = p.within(ctx)
-	if stmt := p.stmts.get(query); stmt != nil {
-		return p.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the caller closes them
+	if stmt := p.stmt(ctx, query); stmt != nil {
+		return stmt.QueryContext(ctx, args...) //nolint:sqlclosecheck // the caller closes them
 	}
 	return p.tx.QueryContext(ctx, query, args...)
 }
@@ -108,11 +125,11 @@ func (p prepared) QueryContext(ctx context.Context, query string, args ...any) (
 // QueryRowContext is sql.Tx's. A row is read at once or not at all: whether ctx
 // has ended is looked at before, as watching it costs more than the row.
 func (p prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if p.writes || ctx.Err() == nil {
+	if p.own != nil || ctx.Err() == nil {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if stmt := p.stmts.get(query); stmt != nil {
-		return p.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+	if stmt := p.stmt(ctx, query); stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
 	}
 	return p.tx.QueryRowContext(ctx, query, args...)
 }
