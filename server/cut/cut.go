@@ -126,6 +126,9 @@ type Cut struct {
 	HeldReason string
 	// LetThrough is set once its cloud steps may run.
 	LetThrough bool
+	// Stepless is set when its row was read and it had no step, so that none
+	// need be looked for.
+	Stepless bool
 	// PendingCase is the case that waits to raise its level, or to let its
 	// cloud steps through; empty if none does.
 	PendingCase string

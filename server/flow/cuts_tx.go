@@ -29,6 +29,9 @@ type CutTx interface {
 	// CutOfDevice is the device's cut that is held, open, settled or lifting;
 	// found is false if it has none.
 	CutOfDevice(ctx context.Context, deviceID string) (c cut.Cut, found bool, err error)
+	// CutOrReserved is the same, else the cut of the id that is reserved for the
+	// device, whatever its state.
+	CutOrReserved(ctx context.Context, deviceID, reserved string) (c cut.Cut, found bool, err error)
 	// CutOfSubject is the same for a cut of a person or of a credential.
 	CutOfSubject(ctx context.Context, personID, credentialID string) (c cut.Cut, found bool, err error)
 	// CutsOfCase lists the cuts of a case and those that wait for it, by id,

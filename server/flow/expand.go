@@ -210,9 +210,11 @@ func (f *Flow) plan(ctx context.Context, tx Tx, e *effects, c *cut.Cut, t target
 	if len(specs) == 0 {
 		return nil
 	}
-	has, err := f.stands(ctx, tx, c.ID)
-	if err != nil {
-		return err
+	has := map[string]bool{}
+	if !c.Stepless {
+		if has, err = f.stands(ctx, tx, c.ID); err != nil {
+			return err
+		}
 	}
 	event := evidence.Event{Kind: "steps.planned", Actor: "server", DeviceID: c.DeviceID, CutID: c.ID, CaseID: c.CaseID}
 	for i := range specs {
@@ -224,6 +226,7 @@ func (f *Flow) plan(ctx context.Context, tx Tx, e *effects, c *cut.Cut, t target
 		if err := tx.InsertStep(ctx, s); err != nil {
 			return err
 		}
+		c.Stepless = false
 		e.steps = e.steps || s.Open()
 		event.Fields = append(event.Fields, evidence.Field{Name: s.ID, Value: s.Connector + " " + s.Action + " " + s.Target})
 	}

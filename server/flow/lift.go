@@ -211,6 +211,7 @@ func (f *Flow) planUndo(ctx context.Context, tx Tx, e *effects, c *cut.Cut, done
 		if err := tx.InsertStep(ctx, s); err != nil {
 			return err
 		}
+		c.Stepless = false
 		e.steps = e.steps || s.Open()
 		err := f.recordCut(ctx, tx, "step.undo-planned", "server", c, evidence.Field{Name: "step", Value: s.ID},
 			evidence.Field{Name: "undo_of", Value: done.ID},

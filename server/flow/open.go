@@ -271,14 +271,7 @@ func (f *Flow) cutOf(ctx context.Context, tx Tx, t target) (*cut.Cut, error) {
 	case t.credential != nil:
 		c, found, err = tx.CutOfSubject(ctx, "", t.credential.ID)
 	default:
-		if c, found, err = tx.CutOfDevice(ctx, t.device.ID); err != nil || found {
-			break
-		}
-		c, err = tx.CutRow(ctx, t.device.ReservedCut)
-		found = err == nil
-		if fault.Is(err, fault.NotFound) {
-			err = nil
-		}
+		c, found, err = tx.CutOrReserved(ctx, t.device.ID, t.device.ReservedCut)
 	}
 	if err != nil || !found {
 		return nil, err

@@ -37,7 +37,7 @@ func (f *Flow) due(ctx context.Context, tx Tx, e *effects, c *cut.Cut) (err erro
 		return nil
 	}
 	c.Steps = nil
-	if c.LetThrough { // or it has none
+	if c.LetThrough && !c.Stepless { // or it has none
 		if c.Steps, err = tx.Steps(ctx, c.ID); err != nil {
 			return err
 		}
@@ -100,8 +100,10 @@ func (f *Flow) complete(ctx context.Context, tx Tx, c *cut.Cut) (err error) {
 	if c.Items, err = tx.Items(ctx, c.ID); err != nil {
 		return err
 	}
-	if c.Steps, err = tx.Steps(ctx, c.ID); err != nil {
-		return err
+	if !c.Stepless {
+		if c.Steps, err = tx.Steps(ctx, c.ID); err != nil {
+			return err
+		}
 	}
 	c.Approvals, err = tx.Approvals(ctx, c.CaseID)
 	if err != nil || c.PendingCase == "" || c.PendingCase == c.CaseID {

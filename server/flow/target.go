@@ -41,7 +41,7 @@ func (f *Flow) cutTarget(
 func (f *Flow) newCut(ctx context.Context, tx Tx, k *cut.Case, t target, through bool) (cut.Cut, error) {
 	c := cut.Cut{
 		ID: newID("cut_"), CaseID: k.ID, Level: k.Level, State: cut.Held, Cause: k.Cause, Reason: k.Reason, Actor: k.Actor,
-		OpenedAt: f.now(), HeldReason: k.HeldReason, OrderState: order.None,
+		OpenedAt: f.now(), HeldReason: k.HeldReason, OrderState: order.None, Stepless: true,
 	}
 	switch {
 	case t.device != nil:

@@ -15,7 +15,8 @@ import (
 const cutQuery = `SELECT c.id, c.case_id, c.device_id, c.person_id, c.credential_id, c.level, c.state, c.cause,
 	c.reason, c.actor, c.held_reason, c.let_through, c.pending_case, c.escrow_id, c.opened_at, c.settled_at,
 	c.lift_reason, c.lift_actor, c.lifted_at, c.receipt_at, c.first_removed_us, c.receipt_number, c.receipt_part,
-	c.unfinished, d.hostname, o.id, o.state, o.kind, o.delivered_at
+	c.unfinished, d.hostname, o.id, o.state, o.kind, o.delivered_at,
+	NOT EXISTS (SELECT 1 FROM steps s WHERE s.cut_id = c.id)
 	FROM cuts c LEFT JOIN devices d ON d.id = c.device_id
 	LEFT JOIN orders o ON o.cut_id = c.id
 		AND o.seq = (SELECT MAX(n.seq) FROM orders n WHERE n.cut_id = c.id) `
@@ -29,7 +30,7 @@ func scanCut(row interface{ Scan(...any) error }) (cut.Cut, error) {
 	err := row.Scan(&c.ID, &c.CaseID, &c.DeviceID, &c.PersonID, &c.CredentialID, &c.Level, &c.State, &c.Cause,
 		&c.Reason, &c.Actor, &c.HeldReason, &through, &c.PendingCase, &c.Escrow, &opened, &settled,
 		&c.LiftReason, &c.LiftActor, &lifted, &receipt, &firstRemoved, &c.ReceiptNumber, &c.ReceiptPart,
-		&unfinished, &hostname, &orderID, &orderState, &orderKind, &delivered)
+		&unfinished, &hostname, &orderID, &orderState, &orderKind, &delivered, &c.Stepless)
 	if err != nil {
 		return cut.Cut{}, err
 	}
@@ -78,6 +79,13 @@ func (t *Tx) CutOfDevice(ctx context.Context, deviceID string) (cut.Cut, bool, e
 	return oneCut(t.tx.QueryRowContext(ctx, cutQuery+`WHERE c.device_id = $1
 		AND c.state IN ('held', 'open', 'settled', 'lifting')
 		ORDER BY CASE c.state WHEN 'lifting' THEN 1 ELSE 0 END, c.opened_at DESC LIMIT 1`, deviceID))
+}
+
+// CutOrReserved is the same, else the cut of the reserved id.
+func (t *Tx) CutOrReserved(ctx context.Context, deviceID, reserved string) (cut.Cut, bool, error) {
+	return oneCut(t.tx.QueryRowContext(ctx, cutQuery+`WHERE c.device_id = $1 AND c.state IN ('held', 'open', 'settled', 'lifting')
+		OR c.id = $2 ORDER BY CASE WHEN c.state IN ('held', 'open', 'settled') THEN 0 WHEN c.state = 'lifting' THEN 1 ELSE 2 END,
+		c.opened_at DESC LIMIT 1`, deviceID, reserved))
 }
 
 // CutOfSubject is the same for a cut of a person or of a credential.

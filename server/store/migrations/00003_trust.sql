@@ -11,7 +11,7 @@ CREATE TABLE evidence (
     chain       BYTEA NOT NULL
 );
 CREATE INDEX evidence_cut ON evidence (cut_id, seq);
-CREATE INDEX evidence_case ON evidence (case_id, seq);
+CREATE INDEX evidence_case ON evidence (case_id, seq) WHERE cut_id = '';
 
 -- One row: where the log stands, sealed with a key outside the database.
 CREATE TABLE evidence_head (
