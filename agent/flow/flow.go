@@ -91,17 +91,16 @@ type loopState struct {
 	// standing are the cuts carried out and not lifted, by cut id.
 	standing map[string]*journal.Warrant
 	// retries counts failures in a row.
-	retries    int
-	incomplete bool
-	sweeps     int
-	refusals   int
-	facts      []*cutoffv1.Fact
-	reportNow  bool
-	interval   time.Duration
-	wants      bool // the server wants an inventory
-	scanned    time.Duration
-	due        deadlines
-	status     status
+	retries   int
+	sweeps    int
+	refusals  int
+	facts     []*cutoffv1.Fact
+	reportNow bool
+	interval  time.Duration
+	wants     bool // the server wants an inventory
+	scanned   time.Duration
+	due       deadlines
+	status    status
 }
 
 // deadlines are readings of the boot clock; 0 is never.

@@ -117,7 +117,7 @@ func spread(d time.Duration) time.Duration {
 	if d < 10 {
 		return d
 	}
-	return d - d/10 + rand.N(d/5) //nolint:gosec // spreads load, guards nothing
+	return d - d/10 + rand.N(d/5) // spreads load, guards nothing
 }
 
 // backoff doubles from a second to most.

@@ -135,7 +135,7 @@ func Plan(ctx context.Context, config Config) ([]*cutoffv1.Item, error) {
 // Run seals or purges, as the warrant says. Run again after a crash, or as a
 // sweep, it treats what is there and reports what was done before.
 func (p *Purger) Run(ctx context.Context, w *journal.Warrant) (Result, error) {
-	mode := ""
+	var mode string
 	switch {
 	case !w.Valid():
 		return Result{}, ErrWarrant

@@ -188,7 +188,7 @@ func jitter(attempt int) time.Duration {
 	if attempt < 6 {
 		limit = min(maxWait, firstWait<<attempt)
 	}
-	return rand.N(limit) + 1 //nolint:gosec // spreads load, guards nothing
+	return rand.N(limit) + 1 // spreads load, guards nothing
 }
 
 func pause(ctx context.Context, wait time.Duration) {

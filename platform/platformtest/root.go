@@ -60,7 +60,7 @@ func Open(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	for at := dir; at != os.TempDir() && at != "/"; at = filepath.Dir(at) {
-		if err := os.Chmod(at, 0o755); err != nil { //nolint:gosec // other uids work below it
+		if err := os.Chmod(at, 0o755); err != nil { // other uids work below it
 			t.Fatal(err)
 		}
 	}

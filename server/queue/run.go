@@ -107,7 +107,7 @@ const (
 func backOff(attempts int) time.Duration {
 	d := firstAgain << min(max(attempts-1, 0), 10)
 	d = min(d, lastAgain)
-	return d/2 + mathrand.N(d/2+1) //nolint:gosec // spreads load; nothing to guess
+	return d/2 + mathrand.N(d/2+1) // spreads load; nothing to guess
 }
 
 // afterSignIn keeps sessions from counting as ended while their owner can still

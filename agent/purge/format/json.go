@@ -61,12 +61,12 @@ func (s *jsonScanner) read(depth int) (string, error) {
 	if s.at >= len(s.data) {
 		return "", s.bad("value is missing")
 	}
-	switch c := s.data[s.at]; {
-	case c == '{':
+	switch s.data[s.at] {
+	case '{':
 		return s.all("{}", '}', depth)
-	case c == '[':
+	case '[':
 		return s.all("[]", ']', depth)
-	case c == '"':
+	case '"':
 		_, err := s.str()
 		return `""`, err
 	default:

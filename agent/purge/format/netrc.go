@@ -17,8 +17,8 @@ func cutNetrc(data []byte, names []string) ([]span, error) {
 		if !ok {
 			return n.whole(), nil
 		}
-		switch {
-		case word == "machine" || word == "login" || word == "password" || word == "account":
+		switch word {
+		case "machine", "login", "password", "account":
 			_, at, ok := n.word()
 			if !ok {
 				return nil, fmt.Errorf("%w: %s without value", ErrSyntax, word)
@@ -26,8 +26,8 @@ func cutNetrc(data []byte, names []string) ([]span, error) {
 			if slices.Contains(names, word) && n.at > at {
 				n.out = append(n.out, span{from: n.before(from), to: n.at})
 			}
-		case word == "default":
-		case word == "macdef":
+		case "default":
+		case "macdef":
 			n.macro()
 		default:
 			return nil, fmt.Errorf("%w: offset %d: unknown word", ErrSyntax, from)

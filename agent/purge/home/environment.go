@@ -190,9 +190,10 @@ func shellWords(text string) []word {
 
 func quoted(text string, at int) int {
 	for i := at + 1; i < len(text); i++ {
-		if text[i] == '\\' {
+		switch text[i] {
+		case '\\':
 			i++
-		} else if text[i] == '"' {
+		case '"':
 			return i
 		}
 	}

@@ -111,6 +111,7 @@ func (c *Connector) authorise(ctx context.Context, r *outgoing.Request, id strin
 			return nil, err
 		}
 		for _, k := range cookies {
+			//nolint:gosec // a request's cookie has a name and a value only
 			r.Header.Add("Cookie", (&http.Cookie{Name: k.Name, Value: k.Value}).String())
 		}
 		return cookies, nil

@@ -70,7 +70,8 @@ func (f *file) call(n document.Node, m map[string]document.Node) call {
 
 func validHeader(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return !(r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
+		letter := r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return !letter && r != '-' && r != '_'
 	})
 }
 

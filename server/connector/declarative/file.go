@@ -119,7 +119,6 @@ type confirm struct {
 type file struct {
 	link   config.Link
 	spec   spec
-	used   []template // every template, with where it stands
 	inAuth bool
 	taken  map[string]bool
 }

@@ -101,7 +101,8 @@ func parseVariable(s string) (part, error) {
 }
 
 func notName(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' || r == '-')
+	letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	return !letter && r != '_' && r != '.' && r != '-'
 }
 
 // variables are the names a template uses.

@@ -44,7 +44,8 @@ func isHostName(s string) bool {
 		return false
 	}
 	for _, r := range s {
-		if !(r == '-' || r == '.' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
+		letter := r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !letter && r != '-' && r != '.' && r != '_' {
 			return false
 		}
 	}
