@@ -54,8 +54,9 @@ type CutTx interface {
 	// have still to come.
 	Remaining(ctx context.Context, budget Budget) (int, error)
 
-	// PutItem adds an item, or replaces the one with its id if replace is set.
-	PutItem(ctx context.Context, cutID string, item cut.Item, replace bool) error
+	// PutItems adds items of different ids, or replaces those with their ids if
+	// replace is set.
+	PutItems(ctx context.Context, cutID string, items []cut.Item, replace bool) error
 	Items(ctx context.Context, cutID string) ([]cut.Item, error)
 	// HasItem reports whether the cut's receipts list the item.
 	HasItem(ctx context.Context, cutID, itemID string) (bool, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"cutoff/server/cut"
@@ -26,6 +27,8 @@ type target struct {
 	// alone is set for a device that is cut by itself: then its person's
 	// sessions end with it. In a person's case the person's own cut does that.
 	alone bool
+	// found are the device's credentials where somebody has read them already.
+	found *[]device.Credential
 }
 
 // expand lists what the connectors would revoke for a target, and adds a step
@@ -82,7 +85,7 @@ func (f *Flow) subject(ctx context.Context, tx Tx, t target, level cut.Level) (r
 
 func (f *Flow) deviceSubject(ctx context.Context, tx Tx, t target, s *revoke.Subject, accounts map[string][]string) error {
 	s.DeviceID, s.Hostname = t.device.ID, t.device.Hostname
-	found, err := tx.CredentialsOfDevice(ctx, t.device.ID)
+	found, err := f.credentialsOn(ctx, tx, t)
 	if err != nil {
 		return err
 	}
@@ -119,6 +122,13 @@ func (f *Flow) deviceSubject(ctx context.Context, tx Tx, t target, s *revoke.Sub
 	}
 	s.Credentials = named(found)
 	return nil
+}
+
+func (f *Flow) credentialsOn(ctx context.Context, tx Tx, t target) ([]device.Credential, error) {
+	if t.found != nil {
+		return slices.Clip(*t.found), nil
+	}
+	return tx.CredentialsOfDevice(ctx, t.device.ID)
 }
 
 func withPerson(s *revoke.Subject, accounts map[string][]string, p *person.Person) {

@@ -73,6 +73,13 @@ func (f *Flow) wouldHold(ctx context.Context, tx Tx, r *OpenRequest, targets []t
 }
 
 func (f *Flow) previewTarget(ctx context.Context, tx Tx, p *Preview, t target, level cut.Level) error {
+	if t.device != nil {
+		found, err := tx.CredentialsOfDevice(ctx, t.device.ID)
+		if err != nil {
+			return err
+		}
+		t.found = &found
+	}
 	specs, err := f.expand(ctx, tx, t, level)
 	if err != nil {
 		return err
@@ -85,14 +92,10 @@ func (f *Flow) previewTarget(ctx context.Context, tx Tx, p *Preview, t target, l
 	if t.device == nil {
 		return nil
 	}
-	found, err := tx.CredentialsOfDevice(ctx, t.device.ID)
-	if err != nil {
-		return err
-	}
 	d := PreviewDevice{DeviceID: t.device.ID, Hostname: t.device.Hostname, AsOf: t.device.InventoryAt}
-	for i := range found {
-		if !found[i].Held {
-			d.Items = append(d.Items, inventoryItem(&found[i]))
+	for i := range *t.found {
+		if c := &(*t.found)[i]; !c.Held {
+			d.Items = append(d.Items, inventoryItem(c))
 		}
 	}
 	p.Devices = append(p.Devices, d)

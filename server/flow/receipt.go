@@ -324,11 +324,12 @@ func stateAfter(r *cutoffv1.Receipt) device.State {
 }
 
 func (f *Flow) putItems(ctx context.Context, tx Tx, c *cut.Cut, r *cutoffv1.Receipt) error {
-	replace := !older(c, r)
+	items := make([]cut.Item, 0, len(r.GetItems()))
 	for _, i := range r.GetItems() {
-		if err := tx.PutItem(ctx, c.ID, itemOf(i), replace); err != nil {
-			return fmt.Errorf("keep item %s: %w", i.GetId(), err)
-		}
+		items = append(items, itemOf(i))
+	}
+	if err := tx.PutItems(ctx, c.ID, items, !older(c, r)); err != nil {
+		return fmt.Errorf("keep items: %w", err)
 	}
 	return nil
 }

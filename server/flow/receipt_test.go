@@ -1,7 +1,9 @@
 package flow_test
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -420,5 +422,41 @@ func TestAWatcherIsToldOfChangesUntilItStops(t *testing.T) {
 	case <-changed:
 		t.Error("told after it stopped")
 	default:
+	}
+}
+
+func TestAllItemsOfALongReceiptAreKeptAndReplaced(t *testing.T) {
+	h := newHarness(t)
+	l := h.enrol("a")
+	c := h.ask(admin, l.DeviceID, cut.Seal)
+	o := h.collect(l)
+	r := answerTo(o)
+	r.Items, r.Complete = nil, false
+	for i := range 37 {
+		r.Items = append(r.Items, &cutoffv1.Item{
+			Id: fmt.Sprintf("it_%02d", i), Product: "aws", User: "ann", Path: fmt.Sprintf("~/%02d", i), Action: "edit",
+			Outcome: cutoffv1.Outcome_OUTCOME_RETRYING, Detail: "busy", Regain: "sign-in", Confidence: "high",
+			Identifiers: []*cutoffv1.Identifier{{Kind: "n", Value: strconv.Itoa(i)}},
+		})
+	}
+	for part, outcome := range []cutoffv1.Outcome{cutoffv1.Outcome_OUTCOME_RETRYING, cutoffv1.Outcome_OUTCOME_VERIFIED} {
+		r.Part, r.Complete = uint32(part), outcome == cutoffv1.Outcome_OUTCOME_VERIFIED
+		for _, i := range r.GetItems() {
+			i.Outcome = outcome
+		}
+		if refused := h.receipt(l, r); refused != "" {
+			t.Fatal(refused)
+		}
+		got := h.cut(c.ID).Items
+		if len(got) != len(r.GetItems()) {
+			t.Fatalf("part %d: %d items, want %d", part, len(got), len(r.GetItems()))
+		}
+		for n, i := range got {
+			want := r.GetItems()[n]
+			if i.ID != want.GetId() || i.Path != want.GetPath() || i.Identifiers[0].Value != strconv.Itoa(n) ||
+				i.Regain != "sign-in" || i.Confidence != "high" || string(i.Outcome) != map[int]string{0: "retrying", 1: "verified"}[part] {
+				t.Errorf("part %d, item %d: %+v", part, n, i)
+			}
+		}
 	}
 }

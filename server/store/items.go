@@ -6,35 +6,70 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"cutoff/server/cut"
 	"cutoff/server/flow"
 )
 
-// PutItem adds an item, or replaces the one with its id if replace is set.
-func (t *Tx) PutItem(ctx context.Context, cutID string, i cut.Item, replace bool) error {
-	identifiers := "[]"
-	if len(i.Identifiers) > 0 {
-		text, err := json.Marshal(i.Identifiers)
-		if err != nil {
-			return fmt.Errorf("encode identifiers: %w", err)
+// itemRows is how many items one statement writes: beyond that the values cost
+// what the statement saves.
+const itemRows = 16
+
+// PutItems adds items of different ids, or replaces those with their ids if
+// replace is set.
+func (t *Tx) PutItems(ctx context.Context, cutID string, items []cut.Item, replace bool) error {
+	for some := range slices.Chunk(items, itemRows) {
+		args := make([]any, 0, 1+itemValues*len(some))
+		args = append(args, cutID)
+		for n := range some {
+			i := &some[n]
+			identifiers := "[]"
+			if len(i.Identifiers) > 0 {
+				text, err := json.Marshal(i.Identifiers)
+				if err != nil {
+					return fmt.Errorf("encode identifiers of item %s: %w", i.ID, err)
+				}
+				identifiers = string(text)
+			}
+			args = append(args, i.ID, i.Product, i.User, i.Path, i.Action, string(i.Outcome), i.Detail,
+				micros(i.Residual.Until), integer(i.Residual.Unbounded), identifiers, integer(i.Sealed), i.Regain, i.Confidence)
 		}
-		identifiers = string(text)
+		if _, err := t.tx.ExecContext(ctx, putItems[len(some)-1][integer(replace)], args...); err != nil {
+			return wrap(err)
+		}
 	}
-	query := insertItem + `DO NOTHING`
-	if replace {
-		query = replaceItem
-	}
-	_, err := t.tx.ExecContext(ctx, query, cutID, i.ID, i.Product, i.User, i.Path, i.Action, i.Outcome, i.Detail,
-		micros(i.Residual.Until), integer(i.Residual.Unbounded), identifiers, integer(i.Sealed), i.Regain, i.Confidence)
-	return wrap(err)
+	return nil
 }
 
-const insertItem = `INSERT INTO items (cut_id, id, product, user_name, path, action, outcome, detail, residual_until,
-	residual_unbounded, identifiers, sealed, regain, confidence)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (cut_id, id) `
+// itemValues is how many values an item has beside its cut's id.
+const itemValues = 13
 
-const replaceItem = insertItem + `DO UPDATE SET product = excluded.product, user_name = excluded.user_name,
+// putItems are the statements for each number of items: keeping what is there,
+// or replacing it.
+var putItems = func() (all [itemRows][2]string) {
+	for n := range all {
+		var values strings.Builder
+		for row := range n + 1 {
+			if row > 0 {
+				values.WriteString(", ")
+			}
+			values.WriteString("($1")
+			for v := range itemValues {
+				fmt.Fprintf(&values, ", $%d", 2+itemValues*row+v)
+			}
+			values.WriteString(")")
+		}
+		insert := `INSERT INTO items (cut_id, id, product, user_name, path, action, outcome, detail, residual_until,
+			residual_unbounded, identifiers, sealed, regain, confidence)
+			VALUES ` + values.String() + ` ON CONFLICT (cut_id, id) `
+		all[n] = [2]string{insert + `DO NOTHING`, insert + replaceItem}
+	}
+	return all
+}()
+
+const replaceItem = `DO UPDATE SET product = excluded.product, user_name = excluded.user_name,
 	path = excluded.path, action = excluded.action, outcome = excluded.outcome, detail = excluded.detail,
 	residual_until = excluded.residual_until, residual_unbounded = excluded.residual_unbounded,
 	identifiers = excluded.identifiers, sealed = excluded.sealed, regain = excluded.regain,
