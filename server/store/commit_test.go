@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -225,4 +226,40 @@ func benchmark(b *testing.B, callers int) {
 	}
 	close(work)
 	wg.Wait()
+}
+
+// SQLite rolls back the whole transaction when a statement that writes is
+// interrupted, which is what a context that ends does.
+func TestACallerThatGivesUpInterruptsNobody(t *testing.T) {
+	s, closeAll := opened(t)
+	defer closeAll()
+	held, release := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = s.Update(context.Background(), func(*Tx) error { close(held); <-release; return nil })
+	})
+	<-held
+	const n = 8
+	errs := make([]error, n)
+	for i := range n {
+		wg.Go(func() {
+			ctx, giveUp := context.WithCancel(context.Background())
+			defer giveUp()
+			errs[i] = s.Update(ctx, func(tx *Tx) error {
+				if i%2 == 0 {
+					giveUp()
+				}
+				_, err := tx.tx.ExecContext(ctx, "INSERT INTO marks (name) VALUES ($1)", fmt.Sprint(i))
+				return err
+			})
+		})
+	}
+	for len(s.queue) < n {
+		runtime.Gosched()
+	}
+	close(release) // they share a commit
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil || marks(t, s) != n {
+		t.Errorf("%d rows, %v", marks(t, s), err)
+	}
 }
