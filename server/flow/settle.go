@@ -97,8 +97,10 @@ func (f *Flow) moveDevice(ctx context.Context, tx Tx, c *cut.Cut, d *device.Devi
 
 // complete reads what a cut's row leaves out.
 func (f *Flow) complete(ctx context.Context, tx Tx, c *cut.Cut) (err error) {
-	if c.Items, err = tx.Items(ctx, c.ID); err != nil {
-		return err
+	if !c.ReceiptAt.IsZero() { // items come with receipts
+		if c.Items, err = tx.Items(ctx, c.ID); err != nil {
+			return err
+		}
 	}
 	if !c.Stepless {
 		if c.Steps, err = tx.Steps(ctx, c.ID); err != nil {
