@@ -115,6 +115,9 @@ func (s *Server) readSettings(context.Context) (err error) {
 }
 
 func (s *Server) openKeys(context.Context) (err error) {
+	if err := s.dir.whole(); err != nil {
+		return err
+	}
 	s.authority, err = ca.Open(s.dir.path, time.Now())
 	return err
 }
@@ -159,9 +162,6 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 	})
 	builtIn := config.Default()
 	if err := s.flow.NoteSettings(ctx, s.settings.Limits(), builtIn.Limits()); err != nil {
-		return err
-	}
-	if err := s.flow.ReapplyShredding(ctx); err != nil {
 		return err
 	}
 	if err := s.flow.ReapplyShredding(ctx); err != nil {
@@ -342,7 +342,8 @@ func mendable(err error) error {
 		return fmt.Errorf("%w (another program has the database open; close it and start again)", err)
 	case strings.Contains(text, "SQLITE_FULL") || strings.Contains(text, "disk is full"):
 		return fmt.Errorf("%w (make room on its disk and start again; nothing was lost)", err)
-	case strings.Contains(text, "SQLITE_NOTADB") || strings.Contains(text, "SQLITE_CORRUPT") || strings.Contains(text, "not a database"):
+	case strings.Contains(text, "SQLITE_NOTADB") || strings.Contains(text, "SQLITE_CORRUPT") ||
+		strings.Contains(text, "not a database") || strings.Contains(text, "image is malformed"):
 		return fmt.Errorf("%w (the file is damaged; restore it from its backup)", err)
 	default:
 		return err

@@ -302,6 +302,40 @@ func TestADatabaseThatIsNoneOrIsNewerIsRefusedAndLeftAlone(t *testing.T) {
 	}
 }
 
+func TestALostDatabaseIsNotBegunAnew(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "d")
+	if err := start(t, data).stop(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(data, "cutoff.db")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := daemon.Open(t.Context(), config(data))
+	if err == nil || !strings.Contains(err.Error(), "restore it from its backup") {
+		t.Errorf("got %v, want a hint at the backup", err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a new database was made: %v", err)
+	}
+}
+
+func TestADamagedDatabaseIsRefusedWithAHint(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "d")
+	if err := start(t, data).stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(data, "cutoff.db"), 100_000); err != nil {
+		t.Fatal(err)
+	}
+	_, err := daemon.Open(t.Context(), config(data))
+	if err == nil || !strings.Contains(err.Error(), "the file is damaged; restore it from its backup") {
+		t.Errorf("got %v, want a hint at the backup", err)
+	}
+}
+
 func TestADatabaseOfANewerReleaseIsRefused(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "d")

@@ -12,6 +12,7 @@ import (
 const (
 	databaseFile  = "cutoff.db"
 	queueFile     = "queue.db"
+	keysFolder    = "keys"
 	socketFile    = "admin.sock"
 	lockFile      = "lock"
 	setupCodeFile = "setup-code"
@@ -54,6 +55,21 @@ func openDir(path string) (*dataDir, error) {
 // close gives the lock up. The file stays: removing it would let two servers
 // lock two files of one name.
 func (d *dataDir) close() { _ = d.lock.Close() }
+
+// whole refuses a directory whose database was lost: begun anew beside the old
+// keys, it would know no device and no cut that stands. A database that is
+// there but empty is a first start that was interrupted.
+func (d *dataDir) whole() error {
+	if _, err := os.Lstat(d.file(keysFolder)); err != nil {
+		return nil // ca says what is wrong with the keys, or makes them
+	}
+	_, err := os.Lstat(d.file(databaseFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("data directory %s has keys but no %s; restore it from its backup (or remove %s, if no device was ever enrolled)",
+			d.path, databaseFile, d.file(keysFolder))
+	}
+	return nil
+}
 
 // private makes sure that path is a directory that only its owner may enter.
 // An empty one is closed to others; one with something in it is left as it is
