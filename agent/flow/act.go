@@ -115,7 +115,19 @@ func (f *Flow) lifted(w *journal.Warrant) error {
 			return err
 		}
 	}
-	return f.config.State.DropLease()
+	if err := f.config.State.DropLease(); err != nil {
+		return err
+	}
+	f.reserve()
+	return nil
+}
+
+// reserve takes the room for sealing again, which a full disk may have cost;
+// without it an item that a sign-in does not regain would be left.
+func (f *Flow) reserve() {
+	if err := f.config.State.Reserve(); err != nil {
+		f.config.Log.Warn("no room is reserved for sealing", "err", err)
+	}
 }
 
 // news reports whether a sweep found what the last receipt did not say.

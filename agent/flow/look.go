@@ -30,6 +30,9 @@ func (f *Flow) load() error {
 	if err := f.loadTrust(now); err != nil {
 		return err
 	}
+	if len(warrants) == 0 {
+		f.reserve()
+	}
 	for _, w := range warrants {
 		if w.Finished() {
 			f.loop.standing[w.CutID()] = w

@@ -2,6 +2,8 @@ package flow_test
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -47,8 +49,15 @@ func TestASealIsLiftedAndTheNextGrantIsKept(t *testing.T) {
 	s.command(seal, "cut_reserved")
 	s.until("a receipt", receipts(1))
 	s.until("a fresh challenge", func(s *seen) bool { return len(s.challenges) == 2 })
+	// A full disk made the seal use up the room kept for it.
+	if err := os.Remove(filepath.Join(string(m.state), "reserve")); err != nil {
+		t.Fatal(err)
+	}
 	s.command(lift, "cut_reserved")
 	s.until("a receipt of the lift", receipts(2))
+	if _, err := os.Stat(filepath.Join(string(m.state), "reserve")); err != nil {
+		t.Errorf("no room is reserved after the lift: %v", err)
+	}
 	if r := s.seen.receipts[1]; r.GetKind() != lift || r.GetPart() != 0 {
 		t.Errorf("receipt: %v", r)
 	}
