@@ -319,7 +319,7 @@ func TestAnAgentsOwnSealMovesItsCutAsTheTableSays(t *testing.T) {
 			}
 			c := h.cut(id)
 			// A cut whose steps are open does not settle; only the local half counts here.
-			if c.State != x.want && !(x.want == cut.Settled && c.State == cut.Open && len(c.Steps) > 0) {
+			if c.State != x.want && (x.want != cut.Settled || c.State != cut.Open || len(c.Steps) == 0) {
 				t.Errorf("the cut is %s, want %s", c.State, x.want)
 			}
 			if len(c.Steps) != before {

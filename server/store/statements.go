@@ -76,7 +76,8 @@ type prepared struct {
 	own map[string]*sql.Stmt
 }
 
-// stmt is the prepared query in this transaction, or nil.
+// stmt is the prepared query in this transaction, or nil. It ends with the
+// transaction.
 func (p prepared) stmt(ctx context.Context, query string) *sql.Stmt {
 	if stmt := p.own[query]; stmt != nil {
 		return stmt
@@ -85,7 +86,7 @@ func (p prepared) stmt(ctx context.Context, query string) *sql.Stmt {
 	if made == nil {
 		return nil
 	}
-	stmt := p.tx.StmtContext(ctx, made) //nolint:sqlclosecheck // it ends with the transaction
+	stmt := p.tx.StmtContext(ctx, made)
 	if p.own != nil {
 		p.own[query] = stmt
 	}
@@ -107,7 +108,7 @@ func (p prepared) within(ctx context.Context) context.Context {
 // ExecContext is sql.Tx's.
 func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	ctx = p.within(ctx)
-	if stmt := p.stmt(ctx, query); stmt != nil {
+	if stmt := p.stmt(ctx, query); stmt != nil { //nolint:sqlclosecheck // it ends with the transaction
 		return stmt.ExecContext(ctx, args...)
 	}
 	return p.tx.ExecContext(ctx, query, args...)
@@ -116,8 +117,8 @@ func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (s
 // QueryContext is sql.Tx's.
 func (p prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	ctx = p.within(ctx)
-	if stmt := p.stmt(ctx, query); stmt != nil {
-		return stmt.QueryContext(ctx, args...) //nolint:sqlclosecheck // the caller closes them
+	if stmt := p.stmt(ctx, query); stmt != nil { //nolint:sqlclosecheck // it ends with the transaction
+		return stmt.QueryContext(ctx, args...)
 	}
 	return p.tx.QueryContext(ctx, query, args...)
 }
@@ -128,7 +129,7 @@ func (p prepared) QueryRowContext(ctx context.Context, query string, args ...any
 	if p.own != nil || ctx.Err() == nil {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if stmt := p.stmt(ctx, query); stmt != nil {
+	if stmt := p.stmt(ctx, query); stmt != nil { //nolint:sqlclosecheck // it ends with the transaction
 		return stmt.QueryRowContext(ctx, args...)
 	}
 	return p.tx.QueryRowContext(ctx, query, args...)
