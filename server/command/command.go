@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,11 +52,20 @@ func Run(ctx context.Context, env Env, args []string) int {
 	if text != "" {
 		_, _ = fmt.Fprintln(env.Err, "cutoff-server: "+text)
 	}
-	if c.json && !c.printed {
+	if (c.json || asksJSON(args)) && !c.printed {
 		// Whoever asked for a document gets one, whatever became of it.
 		_ = c.document(object{{"error", text}})
 	}
 	return status
+}
+
+// asksJSON reports whether args ask for a document, also where they could not be
+// read to their end.
+func asksJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
 }
 
 // cli is one run: its environment and the flags every command takes.
