@@ -1,8 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -108,5 +111,20 @@ func TestAPanicInACallIsAnswerWithoutItsText(t *testing.T) {
 	s, _ := status.FromError(err)
 	if s.Code() != codes.Internal || s.Message() == "" || s.Message() == "secret" {
 		t.Errorf("got %v, want an internal error that says nothing of the panic", err)
+	}
+}
+
+func TestAStopIsNoErrorInTheLog(t *testing.T) {
+	var logged bytes.Buffer
+	e := edge{log: slog.New(slog.NewTextHandler(&logged, nil))}
+	if s, _ := status.FromError(e.answer(t.Context(), "/x", errDrained)); s.Code() != codes.Unavailable {
+		t.Errorf("got %v, want Unavailable", s)
+	}
+	if logged.Len() > 0 {
+		t.Errorf("logged %s", logged.String())
+	}
+	_ = e.answer(t.Context(), "/x", errors.New("broken"))
+	if !strings.Contains(logged.String(), "broken") {
+		t.Errorf("a failure was not logged: %q", logged.String())
 	}
 }

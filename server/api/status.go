@@ -57,7 +57,9 @@ func (e edge) answer(ctx context.Context, method string, err error) error {
 		return status.Error(codes.DeadlineExceeded, "the time for this call is over")
 	}
 	kind := fault.Of(err)
-	if kind == fault.Internal || kind == fault.Unavailable {
+	// A stop tells every stream so: that is no failure, and would fill the log.
+	stopping := errors.Is(err, errDrained)
+	if (kind == fault.Internal || kind == fault.Unavailable) && !stopping {
 		e.log.ErrorContext(ctx, "call did not succeed", "method", method, "err", err)
 	} else {
 		e.log.DebugContext(ctx, "call refused", "method", method, "err", err)
