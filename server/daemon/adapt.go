@@ -6,6 +6,7 @@ import (
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/server/connector"
+	"cutoff/server/fault"
 	"cutoff/server/flow"
 )
 
@@ -36,5 +37,9 @@ func (b bearer) Bearer(ctx context.Context, secret string) (flow.Actor, error) {
 	if strings.HasPrefix(secret, keyPrefix) {
 		return b.flow.APIKey(ctx, secret)
 	}
-	return b.flow.Session(ctx, secret)
+	actor, err := b.flow.Session(ctx, secret)
+	if fault.Is(err, fault.Unauthenticated) {
+		return flow.Actor{}, fault.New(fault.Unauthenticated, "this is neither an API key (one begins %s) nor a live session", keyPrefix)
+	}
+	return actor, err
 }

@@ -167,7 +167,7 @@ func TestTheJSONAPINeedsAKeyOfTheRightRole(t *testing.T) {
 	}{
 		{"no key", "GET", "/v1/devices", "", "", 401, "API key is required"},
 		{"a wrong key", "GET", "/v1/devices", "cutoff_key_nonsense", "", 401, ""},
-		{"neither key nor session", "GET", "/v1/devices", "nonsense", "", 401, ""},
+		{"neither key nor session", "GET", "/v1/devices", "nonsense", "", 401, "neither an API key"},
 		{"a viewer reads", "GET", "/v1/devices", viewer, "", 200, `"devices":[]`},
 		{"a viewer may not cut", "POST", "/v1/cuts", viewer, `{"device":"x","level":"seal","reason":"y"}`, 403, "may not"},
 		{"a viewer may not set groups", "PATCH", "/v1/groups/eng", viewer, `{}`, 403, ""},
