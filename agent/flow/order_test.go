@@ -181,18 +181,22 @@ func TestAReceiptIsSentAgainUntilItIsAcknowledged(t *testing.T) {
 	s.set(func() { s.withhold = false })
 	a = m.boot()
 	s.until("the receipt again", receipts(2))
+	tries := 0
 	m.eventually("the acknowledgement is journalled", func() bool {
+		// What the agent answers after the acknowledgement says that it has it.
+		tries++
+		s.push(&cutoffv1.ConnectResponse{Message: &cutoffv1.ConnectResponse_Plan{Plan: &cutoffv1.PlanRequest{PlanId: "p"}}})
+		s.until("an answer", func(s *seen) bool { return len(s.plans) >= tries })
 		a.stop()
 		_, f, _, j := m.assemble()
-		defer func() { _ = j.Close() }()
 		left, err := f.Receipts()
+		_ = j.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(left) > 0 {
-			_ = j.Close()
 			a = m.boot()
-			s.until("one more try", func(*seen) bool { return true })
+			s.until("one more try", receipts(2+tries))
 		}
 		return len(left) == 0
 	})

@@ -103,7 +103,11 @@ func TestAFirstAdministratorCutsARealDeviceInTheBrowserAndLiftsIt(t *testing.T) 
 		chromedp.Navigate(console+"/setup"),
 		chromedp.SendKeys("#code", strings.TrimSpace(string(code))), chromedp.SendKeys("#name", "nora"),
 		chromedp.SendKeys("#password", password), chromedp.SendKeys("#password_again", password),
-		chromedp.Click("main button[type=submit]"), chromedp.WaitVisible("main"))
+		chromedp.Click("main button[type=submit]"))
+	w.until("the first admin is made", func() bool {
+		u, _ := chromedp.Run(ctx, chromedp.Location())
+		return u != "" && !strings.HasSuffix(u, "/setup")
+	})
 	if u, _ := chromedp.Run(ctx, chromedp.Location()); strings.HasSuffix(u, "/login") {
 		press(t, ctx, "sign in", chromedp.SendKeys("#name", "nora"), chromedp.SendKeys("#password", password),
 			chromedp.Click("main button[type=submit]"), chromedp.WaitVisible("#found"))
