@@ -35,6 +35,8 @@ type AdminTrust interface {
 	Users(ctx context.Context) ([]operator.Account, error)
 	RemoveUser(ctx context.Context, actor flow.Actor, name string) error
 	CreateAPIKey(ctx context.Context, actor flow.Actor, name, role string, life time.Duration) (string, error)
+	APIKeys(ctx context.Context) ([]operator.APIKey, error)
+	RevokeAPIKey(ctx context.Context, actor flow.Actor, nameOrID string) (operator.APIKey, error)
 }
 
 // Connectors runs the configured connectors.
@@ -257,6 +259,37 @@ func (s *adminService) CreateAPIKey(
 		return nil, err
 	}
 	return &cutoffv1.CreateAPIKeyResponse{ApiKey: key}, nil
+}
+
+func (s *adminService) ListAPIKeys(
+	ctx context.Context, _ *cutoffv1.ListAPIKeysRequest,
+) (*cutoffv1.ListAPIKeysResponse, error) {
+	all, err := s.flow.APIKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &cutoffv1.ListAPIKeysResponse{ApiKeys: each(all, apiKeyMessage)}, nil
+}
+
+func (s *adminService) RevokeAPIKey(
+	ctx context.Context, req *cutoffv1.RevokeAPIKeyRequest,
+) (*cutoffv1.RevokeAPIKeyResponse, error) {
+	actor, err := actorOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := s.flow.RevokeAPIKey(ctx, actor, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return &cutoffv1.RevokeAPIKeyResponse{ApiKey: apiKeyMessage(key)}, nil
+}
+
+func apiKeyMessage(k operator.APIKey) *cutoffv1.APIKey {
+	return &cutoffv1.APIKey{
+		Id: k.ID(), Name: k.Name, Role: k.Role, CreatedBy: k.CreatedBy,
+		CreatedAt: stamp(k.CreatedAt), ExpiresAt: stamp(k.ExpiresAt),
+	}
 }
 
 func connectorMessage(c flow.Connector) *cutoffv1.Connector {

@@ -82,6 +82,8 @@ func access() map[string]caller {
 		cutoffv1.AdminService_ListUsers_FullMethodName:    asAdmin,
 		cutoffv1.AdminService_RemoveUser_FullMethodName:   asAdmin,
 		cutoffv1.AdminService_CreateAPIKey_FullMethodName: asAdmin,
+		cutoffv1.AdminService_ListAPIKeys_FullMethodName:  asAdmin,
+		cutoffv1.AdminService_RevokeAPIKey_FullMethodName: asAdmin,
 	}
 }
 

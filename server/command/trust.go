@@ -368,7 +368,7 @@ func (c *cli) userCommand() *cobra.Command {
 		},
 	}
 	remove := &cobra.Command{
-		Use: "remove NAME", Short: "remove an account and end its sessions", Args: exactly("NAME"),
+		Use: "remove NAME", Short: "remove an account, its sessions and the API keys it made", Args: exactly("NAME"),
 		Example: "  cutoff-server user remove alice --data /var/lib/cutoff",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.call(cmd.Context(), func(ctx context.Context, admin cutoffv1.AdminServiceClient) error {
@@ -407,7 +407,47 @@ func (c *cli) apiKeyCommand() *cobra.Command {
 	create.Flags().StringVar(&role, "role", "viewer", "admin, operator or viewer")
 	spanFlag(create, &ttl, "ttl", 90*24*time.Hour, "how long it holds")
 	return group("api-key", "keys for integrations and --server", "  cutoff-server api-key create ci --role viewer --data /var/lib/cutoff",
-		create)
+		create, c.apiKeyListCommand(), c.apiKeyRevokeCommand())
+}
+
+func (c *cli) apiKeyListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "list API keys, without their secrets", Args: exactly(),
+		Example: "  cutoff-server api-key list --data /var/lib/cutoff",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.call(cmd.Context(), func(ctx context.Context, admin cutoffv1.AdminServiceClient) error {
+				resp, err := admin.ListAPIKeys(ctx, &cutoffv1.ListAPIKeysRequest{})
+				if err != nil {
+					return err
+				}
+				if c.json {
+					return c.document(plain(resp))
+				}
+				t := table{head: []string{"ID", "NAME", "ROLE", "MADE BY", "MADE", "EXPIRES"}}
+				for _, k := range resp.GetApiKeys() {
+					t.add(text(k.GetId()), text(k.GetName()), text(k.GetRole()), text(k.GetCreatedBy()),
+						text(when(k.GetCreatedAt())), text(when(k.GetExpiresAt())))
+				}
+				return c.print(t, "No API keys.")
+			})
+		},
+	}
+}
+
+func (c *cli) apiKeyRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke NAME|ID", Short: "end an API key at once", Args: exactly("NAME or ID"),
+		Example: "  cutoff-server api-key revoke ci --data /var/lib/cutoff",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.call(cmd.Context(), func(ctx context.Context, admin cutoffv1.AdminServiceClient) error {
+				resp, err := admin.RevokeAPIKey(ctx, &cutoffv1.RevokeAPIKeyRequest{Name: args[0]})
+				if err != nil {
+					return err
+				}
+				return c.done(plain(resp.GetApiKey()), "API key %s is revoked.", resp.GetApiKey().GetName())
+			})
+		},
+	}
 }
 
 func (c *cli) evidenceCommand() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,8 +142,12 @@ func (f *Flow) Logout(ctx context.Context, token string) error {
 // person who made it, so that a second key is not a second person.
 func (f *Flow) APIKey(ctx context.Context, key string) (Actor, error) {
 	var k operator.APIKey
+	orphan := false
 	err := f.store.View(ctx, func(tx Tx) (err error) {
-		k, err = tx.APIKey(ctx, operator.HashOf(strings.TrimSpace(key)))
+		if k, err = tx.APIKey(ctx, operator.HashOf(strings.TrimSpace(key))); err != nil {
+			return err
+		}
+		orphan, err = makerGone(ctx, tx, k)
 		return err
 	})
 	switch {
@@ -150,10 +155,82 @@ func (f *Flow) APIKey(ctx context.Context, key string) (Actor, error) {
 		return Actor{}, fault.New(fault.Unauthenticated, "unknown API key")
 	case err != nil:
 		return Actor{}, fmt.Errorf("read API key: %w", err)
+	case orphan:
+		return Actor{}, fault.New(fault.Unauthenticated, "the API key %s is revoked: who made it is no operator any more", k.Name)
 	case !f.now().Before(k.ExpiresAt):
 		return Actor{}, fault.New(fault.Unauthenticated, "the API key %s has expired", k.Name)
 	}
 	return Actor{Name: "api:" + k.Name, Person: k.CreatedBy, Role: k.Role}, nil
+}
+
+// makerGone reports whether the account under which a key acts is not there any
+// more, or is another of the same name, made after the key.
+func makerGone(ctx context.Context, tx TrustTx, k operator.APIKey) (bool, error) {
+	if k.CreatedBy == operator.Local {
+		return false, nil
+	}
+	maker, _, err := tx.Account(ctx, k.CreatedBy)
+	if fault.Is(err, fault.NotFound) {
+		return true, nil
+	}
+	return err == nil && k.CreatedAt.Before(maker.CreatedAt), err
+}
+
+// APIKeys are all keys, by name, without their secrets.
+func (f *Flow) APIKeys(ctx context.Context) (all []operator.APIKey, err error) {
+	err = f.store.View(ctx, func(tx Tx) error {
+		all, err = tx.APIKeys(ctx)
+		return err
+	})
+	return all, err
+}
+
+// RevokeAPIKey ends a key at once.
+func (f *Flow) RevokeAPIKey(ctx context.Context, actor Actor, nameOrID string) (operator.APIKey, error) {
+	var k operator.APIKey
+	err := f.store.Update(ctx, func(tx Tx) error {
+		all, err := tx.APIKeys(ctx)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(k operator.APIKey) bool { return k.Name == nameOrID || k.ID() == nameOrID })
+		if i < 0 {
+			return fault.New(fault.NotFound, "there is no API key %.80q", nameOrID)
+		}
+		k = all[i]
+		return f.revokeKey(ctx, tx, actor, k)
+	})
+	if err != nil {
+		return operator.APIKey{}, fmt.Errorf("revoke API key: %w", err)
+	}
+	return k, nil
+}
+
+func (f *Flow) revokeKey(ctx context.Context, tx Tx, actor Actor, k operator.APIKey) error {
+	if err := tx.DeleteAPIKey(ctx, k.Hash); err != nil {
+		return err
+	}
+	return f.record(ctx, tx, evidence.Event{Kind: "api-key.revoked", Actor: actor.Name, Fields: []evidence.Field{
+		{Name: "name", Value: k.Name}, {Name: "key_id", Value: k.ID()}, {Name: "role", Value: k.Role},
+		{Name: "created_by", Value: k.CreatedBy},
+	}})
+}
+
+// revokeKeysOf ends every key that acts for a person.
+func (f *Flow) revokeKeysOf(ctx context.Context, tx Tx, actor Actor, person string) error {
+	all, err := tx.APIKeys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range all {
+		if k.CreatedBy != person {
+			continue
+		}
+		if err := f.revokeKey(ctx, tx, actor, k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CreateAPIKey draws a key. It is answered once and kept as a hash only.
@@ -181,7 +258,7 @@ func (f *Flow) CreateAPIKey(ctx context.Context, actor Actor, name, role string,
 			return err
 		}
 		return f.record(ctx, tx, evidence.Event{Kind: "api-key.created", Actor: actor.Name, Fields: []evidence.Field{
-			{Name: "name", Value: name}, {Name: "role", Value: role},
+			{Name: "name", Value: name}, {Name: "key_id", Value: k.ID()}, {Name: "role", Value: role},
 			{Name: "expires_at", Value: k.ExpiresAt.UTC().Format(time.RFC3339)},
 		}})
 	})
@@ -240,7 +317,8 @@ func (f *Flow) Users(ctx context.Context) (all []operator.Account, err error) {
 	return all, err
 }
 
-// RemoveUser removes an account and ends its sessions at once. The last admin
+// RemoveUser removes an account and ends its sessions and the API keys that act
+// for it, at once: a key must not outlive its maker's rights. The last admin
 // stays, except for whoever is at the admin socket.
 func (f *Flow) RemoveUser(ctx context.Context, actor Actor, name string) error {
 	err := f.store.Update(ctx, func(tx Tx) error {
@@ -262,6 +340,9 @@ func (f *Flow) RemoveUser(ctx context.Context, actor Actor, name string) error {
 			return fault.New(fault.Conflict, "%s is the last admin; make another first", name)
 		}
 		if err := tx.DeleteAccount(ctx, name); err != nil {
+			return err
+		}
+		if err := f.revokeKeysOf(ctx, tx, actor, name); err != nil {
 			return err
 		}
 		return f.record(ctx, tx, evidence.Event{Kind: "operator.removed", Actor: actor.Name, Fields: []evidence.Field{

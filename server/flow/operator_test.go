@@ -202,6 +202,7 @@ func TestRemovingAnAccountEndsItsSessionsAtOnce(t *testing.T) {
 
 func TestAnAPIKeyActsForThePersonWhoMadeIt(t *testing.T) {
 	h := newHarness(t)
+	h.user("alice", operator.Admin)
 	key, err := h.CreateAPIKey(t.Context(), admin, "ci", operator.Operator, time.Hour)
 	if err != nil || !strings.HasPrefix(key, "cutoff_key_") {
 		t.Fatalf("got %q, %v", key, err)
@@ -231,5 +232,91 @@ func TestAnAPIKeyActsForThePersonWhoMadeIt(t *testing.T) {
 	}
 	if actor, err := h.APIKey(t.Context(), local); err != nil || actor.Person != operator.Local {
 		t.Errorf("made at the socket: got %+v, %v", actor, err)
+	}
+}
+
+func TestRemovingAnAccountRevokesTheKeysItMade(t *testing.T) {
+	h := newHarness(t)
+	h.user("alice", operator.Admin)
+	h.user("bob", operator.Admin)
+	bob := flow.Actor{Name: "bob", Person: "bob", Role: operator.Admin}
+	make := func(actor flow.Actor, name string) string {
+		t.Helper()
+		key, err := h.CreateAPIKey(t.Context(), actor, name, operator.Admin, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	first := make(bob, "bobs")
+	// A key made with a key is its maker's as well.
+	actor, err := h.APIKey(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, alices := make(actor, "bobs-second"), make(admin, "alices")
+	if err := h.RemoveUser(t.Context(), admin, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range map[string]string{"his": first, "his by a key": second} {
+		if _, err := h.APIKey(t.Context(), key); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("a key that is %s: got %v", name, err)
+		}
+	}
+	if _, err := h.APIKey(t.Context(), alices); err != nil {
+		t.Errorf("another's key: %v", err)
+	}
+	revoked := 0
+	for _, kind := range h.recorded("") {
+		if kind == "api-key.revoked" {
+			revoked++
+		}
+	}
+	if revoked != 2 {
+		t.Errorf("evidence names %d keys, want 2", revoked)
+	}
+}
+
+func TestAKeyWithoutItsMakerIsRefused(t *testing.T) {
+	h := newHarness(t)
+	h.user("alice", operator.Admin)
+	key, err := h.CreateAPIKey(t.Context(), admin, "ci", operator.Admin, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As a release left it that removed the account only.
+	h.sql("DELETE FROM operators")
+	_, err = h.APIKey(t.Context(), key)
+	mustFail(t, err, fault.Unauthenticated, "revoked")
+	h.advance(time.Minute)
+	h.user("alice", operator.Viewer)
+	_, err = h.APIKey(t.Context(), key)
+	mustFail(t, err, fault.Unauthenticated, "revoked")
+}
+
+func TestAKeyIsListedAndRevokedByNameOrID(t *testing.T) {
+	h := newHarness(t)
+	local := flow.LocalActor(0)
+	for _, by := range []string{"name", "id"} {
+		key, err := h.CreateAPIKey(t.Context(), local, "ci", operator.Viewer, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := h.APIKeys(t.Context())
+		if err != nil || len(all) != 1 || all[0].Name != "ci" {
+			t.Fatalf("got %+v, %v", all, err)
+		}
+		name := "ci"
+		if by == "id" {
+			name = all[0].ID()
+		}
+		if k, err := h.RevokeAPIKey(t.Context(), local, name); err != nil || k.Name != "ci" {
+			t.Fatalf("by %s: got %+v, %v", by, k, err)
+		}
+		if _, err := h.APIKey(t.Context(), key); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("by %s: it is still good: %v", by, err)
+		}
+		_, err = h.RevokeAPIKey(t.Context(), local, name)
+		mustFail(t, err, fault.NotFound, "API key")
 	}
 }

@@ -39,6 +39,9 @@ type TrustTx interface {
 
 	InsertAPIKey(ctx context.Context, k operator.APIKey) error
 	APIKey(ctx context.Context, hash operator.Hash) (operator.APIKey, error)
+	// APIKeys are all, by name.
+	APIKeys(ctx context.Context) ([]operator.APIKey, error)
+	DeleteAPIKey(ctx context.Context, hash operator.Hash) error
 	DeleteAPIKeysBefore(ctx context.Context, expired time.Time) error
 
 	// SetupCode is the zero one if there is none.

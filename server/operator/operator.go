@@ -126,6 +126,10 @@ type APIKey struct {
 	ExpiresAt time.Time
 }
 
+// ID names the key. It is drawn from the hash of 256 random bits, so it tells
+// nobody the key.
+func (k *APIKey) ID() string { return fmt.Sprintf("key_%x", k.Hash[:8]) }
+
 // SetupLife is how long a setup code holds.
 const SetupLife = time.Hour
 

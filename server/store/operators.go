@@ -139,6 +139,37 @@ func (t *Tx) APIKey(ctx context.Context, hash operator.Hash) (operator.APIKey, e
 	return k, found(err, "API key")
 }
 
+// APIKeys reads all keys, by name.
+func (t *Tx) APIKeys(ctx context.Context) ([]operator.APIKey, error) {
+	rows, err := t.tx.QueryContext(ctx, `SELECT hash, name, role, created_by, created_at, expires_at
+		FROM api_keys ORDER BY name`)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []operator.APIKey
+	for rows.Next() {
+		var k operator.APIKey
+		var hash []byte
+		var created, expires sql.NullInt64
+		if err := rows.Scan(&hash, &k.Name, &k.Role, &k.CreatedBy, &created, &expires); err != nil {
+			return nil, wrap(err)
+		}
+		if len(hash) != len(k.Hash) {
+			return nil, fmt.Errorf("hash of API key %s has %d bytes", k.Name, len(hash))
+		}
+		k.Hash, k.CreatedAt, k.ExpiresAt = operator.Hash(hash), timeOf(created), timeOf(expires)
+		all = append(all, k)
+	}
+	return all, wrap(rows.Err())
+}
+
+// DeleteAPIKey ends a key.
+func (t *Tx) DeleteAPIKey(ctx context.Context, hash operator.Hash) error {
+	res, err := t.tx.ExecContext(ctx, `DELETE FROM api_keys WHERE hash = $1`, hash[:])
+	return changed(res, err, "API key")
+}
+
 // DeleteAPIKeysBefore removes keys that had expired at a time.
 func (t *Tx) DeleteAPIKeysBefore(ctx context.Context, expired time.Time) error {
 	_, err := t.tx.ExecContext(ctx, `DELETE FROM api_keys WHERE expires_at <= $1`, micros(expired))

@@ -5549,6 +5549,261 @@ func (x *CreateAPIKeyResponse) GetApiKey() string {
 	return ""
 }
 
+type ListAPIKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAPIKeysRequest) Reset() {
+	*x = ListAPIKeysRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAPIKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAPIKeysRequest) ProtoMessage() {}
+
+func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAPIKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListAPIKeysRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{94}
+}
+
+type ListAPIKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiKeys       []*APIKey              `protobuf:"bytes,1,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAPIKeysResponse) Reset() {
+	*x = ListAPIKeysResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAPIKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAPIKeysResponse) ProtoMessage() {}
+
+func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAPIKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListAPIKeysResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *ListAPIKeysResponse) GetApiKeys() []*APIKey {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+type RevokeAPIKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name or an id.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeAPIKeyRequest) Reset() {
+	*x = RevokeAPIKeyRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAPIKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAPIKeyRequest) ProtoMessage() {}
+
+func (x *RevokeAPIKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAPIKeyRequest.ProtoReflect.Descriptor instead.
+func (*RevokeAPIKeyRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *RevokeAPIKeyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RevokeAPIKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiKey        *APIKey                `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeAPIKeyResponse) Reset() {
+	*x = RevokeAPIKeyResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAPIKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAPIKeyResponse) ProtoMessage() {}
+
+func (x *RevokeAPIKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAPIKeyResponse.ProtoReflect.Descriptor instead.
+func (*RevokeAPIKeyResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *RevokeAPIKeyResponse) GetApiKey() *APIKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
+// APIKey is a key without its secret.
+type APIKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Role  string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	// created_by is whose the key's acts are; local for one made at the socket.
+	CreatedBy     string                 `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *APIKey) Reset() {
+	*x = APIKey{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *APIKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*APIKey) ProtoMessage() {}
+
+func (x *APIKey) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
+func (*APIKey) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *APIKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *APIKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *APIKey) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *APIKey) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *APIKey) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *APIKey) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 var File_cutoff_v1_admin_proto protoreflect.FileDescriptor
 
 const file_cutoff_v1_admin_proto_rawDesc = "" +
@@ -5958,7 +6213,24 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x15\n" +
 	"\x06ttl_ms\x18\x03 \x01(\x03R\x05ttlMs\"/\n" +
 	"\x14CreateAPIKeyResponse\x12\x17\n" +
-	"\aapi_key\x18\x01 \x01(\tR\x06apiKey2\x89\x17\n" +
+	"\aapi_key\x18\x01 \x01(\tR\x06apiKey\"\x14\n" +
+	"\x12ListAPIKeysRequest\"C\n" +
+	"\x13ListAPIKeysResponse\x12,\n" +
+	"\bapi_keys\x18\x01 \x03(\v2\x11.cutoff.v1.APIKeyR\aapiKeys\")\n" +
+	"\x13RevokeAPIKeyRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"B\n" +
+	"\x14RevokeAPIKeyResponse\x12*\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x11.cutoff.v1.APIKeyR\x06apiKey\"\xd5\x01\n" +
+	"\x06APIKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\x04 \x01(\tR\tcreatedBy\x129\n" +
+	"\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xa8\x18\n" +
 	"\fAdminService\x12L\n" +
 	"\vCreateToken\x12\x1d.cutoff.v1.CreateTokenRequest\x1a\x1e.cutoff.v1.CreateTokenResponse\x12I\n" +
 	"\n" +
@@ -6005,7 +6277,9 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\tListUsers\x12\x1b.cutoff.v1.ListUsersRequest\x1a\x1c.cutoff.v1.ListUsersResponse\x12I\n" +
 	"\n" +
 	"RemoveUser\x12\x1c.cutoff.v1.RemoveUserRequest\x1a\x1d.cutoff.v1.RemoveUserResponse\x12O\n" +
-	"\fCreateAPIKey\x12\x1e.cutoff.v1.CreateAPIKeyRequest\x1a\x1f.cutoff.v1.CreateAPIKeyResponseB!Z\x1fcutoff/proto/cutoff/v1;cutoffv1b\x06proto3"
+	"\fCreateAPIKey\x12\x1e.cutoff.v1.CreateAPIKeyRequest\x1a\x1f.cutoff.v1.CreateAPIKeyResponse\x12L\n" +
+	"\vListAPIKeys\x12\x1d.cutoff.v1.ListAPIKeysRequest\x1a\x1e.cutoff.v1.ListAPIKeysResponse\x12O\n" +
+	"\fRevokeAPIKey\x12\x1e.cutoff.v1.RevokeAPIKeyRequest\x1a\x1f.cutoff.v1.RevokeAPIKeyResponseB!Z\x1fcutoff/proto/cutoff/v1;cutoffv1b\x06proto3"
 
 var (
 	file_cutoff_v1_admin_proto_rawDescOnce sync.Once
@@ -6019,7 +6293,7 @@ func file_cutoff_v1_admin_proto_rawDescGZIP() []byte {
 	return file_cutoff_v1_admin_proto_rawDescData
 }
 
-var file_cutoff_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
+var file_cutoff_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
 var file_cutoff_v1_admin_proto_goTypes = []any{
 	(*CreateTokenRequest)(nil),      // 0: cutoff.v1.CreateTokenRequest
 	(*CreateTokenResponse)(nil),     // 1: cutoff.v1.CreateTokenResponse
@@ -6115,22 +6389,27 @@ var file_cutoff_v1_admin_proto_goTypes = []any{
 	(*User)(nil),                    // 91: cutoff.v1.User
 	(*CreateAPIKeyRequest)(nil),     // 92: cutoff.v1.CreateAPIKeyRequest
 	(*CreateAPIKeyResponse)(nil),    // 93: cutoff.v1.CreateAPIKeyResponse
-	nil,                             // 94: cutoff.v1.AddConnectorRequest.SecretsEntry
-	(*timestamppb.Timestamp)(nil),   // 95: google.protobuf.Timestamp
-	(*Identifier)(nil),              // 96: cutoff.v1.Identifier
+	(*ListAPIKeysRequest)(nil),      // 94: cutoff.v1.ListAPIKeysRequest
+	(*ListAPIKeysResponse)(nil),     // 95: cutoff.v1.ListAPIKeysResponse
+	(*RevokeAPIKeyRequest)(nil),     // 96: cutoff.v1.RevokeAPIKeyRequest
+	(*RevokeAPIKeyResponse)(nil),    // 97: cutoff.v1.RevokeAPIKeyResponse
+	(*APIKey)(nil),                  // 98: cutoff.v1.APIKey
+	nil,                             // 99: cutoff.v1.AddConnectorRequest.SecretsEntry
+	(*timestamppb.Timestamp)(nil),   // 100: google.protobuf.Timestamp
+	(*Identifier)(nil),              // 101: cutoff.v1.Identifier
 }
 var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	6,   // 0: cutoff.v1.CreateTokenResponse.info:type_name -> cutoff.v1.Token
 	6,   // 1: cutoff.v1.ListTokensResponse.tokens:type_name -> cutoff.v1.Token
-	95,  // 2: cutoff.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	95,  // 3: cutoff.v1.Device.last_contact:type_name -> google.protobuf.Timestamp
-	95,  // 4: cutoff.v1.Device.lease_until:type_name -> google.protobuf.Timestamp
-	95,  // 5: cutoff.v1.Device.enrolled_at:type_name -> google.protobuf.Timestamp
+	100, // 2: cutoff.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	100, // 3: cutoff.v1.Device.last_contact:type_name -> google.protobuf.Timestamp
+	100, // 4: cutoff.v1.Device.lease_until:type_name -> google.protobuf.Timestamp
+	100, // 5: cutoff.v1.Device.enrolled_at:type_name -> google.protobuf.Timestamp
 	8,   // 6: cutoff.v1.Device.posture:type_name -> cutoff.v1.PostureFact
-	95,  // 7: cutoff.v1.Device.posture_at:type_name -> google.protobuf.Timestamp
+	100, // 7: cutoff.v1.Device.posture_at:type_name -> google.protobuf.Timestamp
 	74,  // 8: cutoff.v1.Device.credentials:type_name -> cutoff.v1.Credential
 	9,   // 9: cutoff.v1.Device.decision:type_name -> cutoff.v1.Decision
-	95,  // 10: cutoff.v1.Decision.at:type_name -> google.protobuf.Timestamp
+	100, // 10: cutoff.v1.Decision.at:type_name -> google.protobuf.Timestamp
 	10,  // 11: cutoff.v1.Decision.rules:type_name -> cutoff.v1.RuleResult
 	7,   // 12: cutoff.v1.ListDevicesResponse.devices:type_name -> cutoff.v1.Device
 	7,   // 13: cutoff.v1.GetDeviceResponse.device:type_name -> cutoff.v1.Device
@@ -6144,21 +6423,21 @@ var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	21,  // 21: cutoff.v1.LinkPersonResponse.person:type_name -> cutoff.v1.Person
 	29,  // 22: cutoff.v1.ListGroupsResponse.groups:type_name -> cutoff.v1.Group
 	29,  // 23: cutoff.v1.SetGroupResponse.group:type_name -> cutoff.v1.Group
-	95,  // 24: cutoff.v1.Cut.opened_at:type_name -> google.protobuf.Timestamp
-	95,  // 25: cutoff.v1.Cut.settled_at:type_name -> google.protobuf.Timestamp
-	95,  // 26: cutoff.v1.Cut.order_delivered_at:type_name -> google.protobuf.Timestamp
-	95,  // 27: cutoff.v1.Cut.receipt_at:type_name -> google.protobuf.Timestamp
+	100, // 24: cutoff.v1.Cut.opened_at:type_name -> google.protobuf.Timestamp
+	100, // 25: cutoff.v1.Cut.settled_at:type_name -> google.protobuf.Timestamp
+	100, // 26: cutoff.v1.Cut.order_delivered_at:type_name -> google.protobuf.Timestamp
+	100, // 27: cutoff.v1.Cut.receipt_at:type_name -> google.protobuf.Timestamp
 	35,  // 28: cutoff.v1.Cut.items:type_name -> cutoff.v1.CutItem
 	36,  // 29: cutoff.v1.Cut.steps:type_name -> cutoff.v1.CutStep
 	37,  // 30: cutoff.v1.Cut.approvals:type_name -> cutoff.v1.Approval
-	96,  // 31: cutoff.v1.CutItem.identifiers:type_name -> cutoff.v1.Identifier
-	95,  // 32: cutoff.v1.CutStep.due_at:type_name -> google.protobuf.Timestamp
-	95,  // 33: cutoff.v1.CutStep.done_at:type_name -> google.protobuf.Timestamp
-	95,  // 34: cutoff.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	101, // 31: cutoff.v1.CutItem.identifiers:type_name -> cutoff.v1.Identifier
+	100, // 32: cutoff.v1.CutStep.due_at:type_name -> google.protobuf.Timestamp
+	100, // 33: cutoff.v1.CutStep.done_at:type_name -> google.protobuf.Timestamp
+	100, // 34: cutoff.v1.Approval.at:type_name -> google.protobuf.Timestamp
 	34,  // 35: cutoff.v1.OpenCutResponse.cuts:type_name -> cutoff.v1.Cut
 	42,  // 36: cutoff.v1.PreviewCutResponse.devices:type_name -> cutoff.v1.PreviewDevice
 	36,  // 37: cutoff.v1.PreviewCutResponse.steps:type_name -> cutoff.v1.CutStep
-	95,  // 38: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
+	100, // 38: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
 	35,  // 39: cutoff.v1.PreviewDevice.items:type_name -> cutoff.v1.CutItem
 	34,  // 40: cutoff.v1.ListCutsResponse.cuts:type_name -> cutoff.v1.Cut
 	34,  // 41: cutoff.v1.GetCutResponse.cut:type_name -> cutoff.v1.Cut
@@ -6169,106 +6448,114 @@ var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	34,  // 46: cutoff.v1.LiftCutResponse.cut:type_name -> cutoff.v1.Cut
 	57,  // 47: cutoff.v1.CheckPolicyResponse.problems:type_name -> cutoff.v1.Problem
 	57,  // 48: cutoff.v1.ApplyPolicyResponse.problems:type_name -> cutoff.v1.Problem
-	95,  // 49: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
-	95,  // 50: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
-	95,  // 51: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
-	94,  // 52: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
+	100, // 49: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
+	100, // 50: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
+	100, // 51: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
+	99,  // 52: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
 	62,  // 53: cutoff.v1.AddConnectorResponse.connector:type_name -> cutoff.v1.Connector
 	57,  // 54: cutoff.v1.AddConnectorResponse.problems:type_name -> cutoff.v1.Problem
 	62,  // 55: cutoff.v1.ListConnectorsResponse.connectors:type_name -> cutoff.v1.Connector
 	69,  // 56: cutoff.v1.TestConnectorResponse.checks:type_name -> cutoff.v1.ConnectorCheck
 	57,  // 57: cutoff.v1.CheckConnectorResponse.problems:type_name -> cutoff.v1.Problem
-	96,  // 58: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
-	95,  // 59: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
-	95,  // 60: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
-	95,  // 61: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
+	101, // 58: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
+	100, // 59: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
+	100, // 60: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
+	100, // 61: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
 	74,  // 62: cutoff.v1.AddCredentialResponse.credential:type_name -> cutoff.v1.Credential
 	74,  // 63: cutoff.v1.ListCredentialsResponse.credentials:type_name -> cutoff.v1.Credential
 	91,  // 64: cutoff.v1.CreateUserResponse.user:type_name -> cutoff.v1.User
 	91,  // 65: cutoff.v1.ListUsersResponse.users:type_name -> cutoff.v1.User
-	95,  // 66: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	95,  // 67: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
-	0,   // 68: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
-	2,   // 69: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
-	4,   // 70: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
-	11,  // 71: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
-	13,  // 72: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
-	15,  // 73: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
-	17,  // 74: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
-	19,  // 75: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
-	23,  // 76: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
-	25,  // 77: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
-	27,  // 78: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
-	30,  // 79: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
-	32,  // 80: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
-	38,  // 81: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
-	40,  // 82: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
-	43,  // 83: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
-	45,  // 84: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
-	47,  // 85: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
-	49,  // 86: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
-	51,  // 87: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
-	53,  // 88: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
-	55,  // 89: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
-	58,  // 90: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
-	60,  // 91: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
-	63,  // 92: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
-	65,  // 93: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
-	67,  // 94: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
-	70,  // 95: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
-	72,  // 96: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
-	75,  // 97: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
-	77,  // 98: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
-	79,  // 99: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
-	81,  // 100: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
-	83,  // 101: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
-	85,  // 102: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
-	87,  // 103: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
-	89,  // 104: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
-	92,  // 105: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
-	1,   // 106: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
-	3,   // 107: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
-	5,   // 108: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
-	12,  // 109: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
-	14,  // 110: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
-	16,  // 111: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
-	18,  // 112: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
-	20,  // 113: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
-	24,  // 114: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
-	26,  // 115: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
-	28,  // 116: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
-	31,  // 117: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
-	33,  // 118: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
-	39,  // 119: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
-	41,  // 120: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
-	44,  // 121: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
-	46,  // 122: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
-	48,  // 123: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
-	50,  // 124: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
-	52,  // 125: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
-	54,  // 126: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
-	56,  // 127: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
-	59,  // 128: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
-	61,  // 129: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
-	64,  // 130: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
-	66,  // 131: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
-	68,  // 132: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
-	71,  // 133: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
-	73,  // 134: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
-	76,  // 135: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
-	78,  // 136: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
-	80,  // 137: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
-	82,  // 138: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
-	84,  // 139: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
-	86,  // 140: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
-	88,  // 141: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
-	90,  // 142: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
-	93,  // 143: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
-	106, // [106:144] is the sub-list for method output_type
-	68,  // [68:106] is the sub-list for method input_type
-	68,  // [68:68] is the sub-list for extension type_name
-	68,  // [68:68] is the sub-list for extension extendee
-	0,   // [0:68] is the sub-list for field type_name
+	100, // 66: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	100, // 67: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
+	98,  // 68: cutoff.v1.ListAPIKeysResponse.api_keys:type_name -> cutoff.v1.APIKey
+	98,  // 69: cutoff.v1.RevokeAPIKeyResponse.api_key:type_name -> cutoff.v1.APIKey
+	100, // 70: cutoff.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
+	100, // 71: cutoff.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 72: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
+	2,   // 73: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
+	4,   // 74: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
+	11,  // 75: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
+	13,  // 76: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
+	15,  // 77: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
+	17,  // 78: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
+	19,  // 79: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
+	23,  // 80: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
+	25,  // 81: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
+	27,  // 82: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
+	30,  // 83: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
+	32,  // 84: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
+	38,  // 85: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
+	40,  // 86: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
+	43,  // 87: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
+	45,  // 88: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
+	47,  // 89: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
+	49,  // 90: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
+	51,  // 91: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
+	53,  // 92: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
+	55,  // 93: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
+	58,  // 94: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
+	60,  // 95: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
+	63,  // 96: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
+	65,  // 97: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
+	67,  // 98: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
+	70,  // 99: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
+	72,  // 100: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
+	75,  // 101: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
+	77,  // 102: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
+	79,  // 103: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
+	81,  // 104: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
+	83,  // 105: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
+	85,  // 106: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
+	87,  // 107: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
+	89,  // 108: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
+	92,  // 109: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
+	94,  // 110: cutoff.v1.AdminService.ListAPIKeys:input_type -> cutoff.v1.ListAPIKeysRequest
+	96,  // 111: cutoff.v1.AdminService.RevokeAPIKey:input_type -> cutoff.v1.RevokeAPIKeyRequest
+	1,   // 112: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
+	3,   // 113: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
+	5,   // 114: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
+	12,  // 115: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
+	14,  // 116: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
+	16,  // 117: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
+	18,  // 118: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
+	20,  // 119: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
+	24,  // 120: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
+	26,  // 121: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
+	28,  // 122: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
+	31,  // 123: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
+	33,  // 124: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
+	39,  // 125: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
+	41,  // 126: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
+	44,  // 127: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
+	46,  // 128: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
+	48,  // 129: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
+	50,  // 130: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
+	52,  // 131: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
+	54,  // 132: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
+	56,  // 133: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
+	59,  // 134: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
+	61,  // 135: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
+	64,  // 136: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
+	66,  // 137: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
+	68,  // 138: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
+	71,  // 139: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
+	73,  // 140: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
+	76,  // 141: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
+	78,  // 142: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
+	80,  // 143: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
+	82,  // 144: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
+	84,  // 145: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
+	86,  // 146: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
+	88,  // 147: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
+	90,  // 148: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
+	93,  // 149: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
+	95,  // 150: cutoff.v1.AdminService.ListAPIKeys:output_type -> cutoff.v1.ListAPIKeysResponse
+	97,  // 151: cutoff.v1.AdminService.RevokeAPIKey:output_type -> cutoff.v1.RevokeAPIKeyResponse
+	112, // [112:152] is the sub-list for method output_type
+	72,  // [72:112] is the sub-list for method input_type
+	72,  // [72:72] is the sub-list for extension type_name
+	72,  // [72:72] is the sub-list for extension extendee
+	0,   // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_admin_proto_init() }
@@ -6284,7 +6571,7 @@ func file_cutoff_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cutoff_v1_admin_proto_rawDesc), len(file_cutoff_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   95,
+			NumMessages:   100,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
