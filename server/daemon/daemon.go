@@ -159,6 +159,7 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 		Authority: s.authority, Vault: vault, DataKey: s.authority.DataKey(),
 		TrustDomain: s.authority.TrustDomain(), Registry: s.registry,
 		Connectors: s.registry, Queue: hint, Devices: s.hub, Brake: brake(s.settings.Brake),
+		Mark: markAt(s.dir.file(markFile)),
 	})
 	builtIn := config.Default()
 	if err := s.flow.NoteSettings(ctx, s.settings.Limits(), builtIn.Limits()); err != nil {
@@ -298,7 +299,7 @@ func (s *Server) lastCheckpoint() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), checkpointTime)
 	defer cancel()
-	if err := s.flow.SignCheckpoint(ctx); err != nil {
+	if err := s.flow.MarkEvidence(ctx); err != nil {
 		s.log.ErrorContext(ctx, "sign the last checkpoint", "err", err)
 	}
 }

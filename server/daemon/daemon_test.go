@@ -280,6 +280,19 @@ func TestTheDataDirectoryIsPrivate(t *testing.T) {
 	}
 }
 
+func TestTheEvidenceLogsEndIsNotedBesideTheDatabase(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "d")
+	r := start(t, data)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(data, "evidence.mark"))
+	if err != nil || info.Mode().Perm() != 0o600 || info.Size() == 0 {
+		t.Errorf("got %v, %v", info, err)
+	}
+}
+
 func TestADatabaseThatIsNoneOrIsNewerIsRefusedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "d")

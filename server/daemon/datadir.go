@@ -17,6 +17,7 @@ const (
 	lockFile      = "lock"
 	setupCodeFile = "setup-code"
 	configFile    = "config.yaml"
+	markFile      = "evidence.mark"
 )
 
 // dataDir is the server's directory, locked for this process.

@@ -93,6 +93,9 @@ func (s *Server) runTidy(ctx context.Context) error {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	for {
+		if err := s.flow.MarkEvidence(ctx); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "note where the evidence log stands", "err", err)
+		}
 		if err := errors.Join(s.flow.ResumeCases(ctx), s.flow.LapseHeld(ctx)); err != nil && ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "look after held and large cases", "err", err)
 		}

@@ -15,6 +15,11 @@ type logCheck struct {
 	keys signed.Keys
 	// at is the last record that held.
 	at evidence.Head
+	// mark is the highest checkpoint noted outside the database, as of the walk's
+	// start; marked is set once a record was met that it is of.
+	mark    evidence.Head
+	markErr error
+	marked  bool
 }
 
 func (f *Flow) newLogCheck() (*logCheck, error) {
@@ -23,7 +28,9 @@ func (f *Flow) newLogCheck() (*logCheck, error) {
 		return nil, err
 	}
 	keys, err := signed.NewKeys(key)
-	return &logCheck{flow: f, keys: keys}, err
+	c := &logCheck{flow: f, keys: keys}
+	c.mark, c.markErr = f.readMark()
+	return c, err
 }
 
 func (c *logCheck) broken(seq uint64, format string, args ...any) error {
@@ -60,12 +67,45 @@ func (c *logCheck) batch(ctx context.Context, tx EvidenceTx) (done bool, err err
 			return c.broken(r.Seq-1, "was the newest when the log's end was changed outside the server")
 		}
 		c.at = r.Head()
+		c.marked = c.marked || c.at == c.mark
 		return nil
 	})
 	if err != nil || c.at.Seq == to {
 		return false, err
 	}
-	return true, c.end(head, seal, checkpoints)
+	newest, err := tx.EvidenceNewest(ctx)
+	if err != nil {
+		return false, err
+	}
+	if newest > c.at.Seq {
+		return true, c.broken(newest, "is there and the %d before it are not: they were removed, or it was added outside the server", newest-c.at.Seq-1)
+	}
+	if err := c.end(head, seal, checkpoints); err != nil {
+		return true, err
+	}
+	return true, c.outside(ctx, tx)
+}
+
+// outside compares the log with what does not depend on its own rows: what else
+// the database holds, and the mark kept beside it. Whoever empties the log, or
+// puts an older database in this one's place, leaves those.
+func (c *logCheck) outside(ctx context.Context, tx EvidenceTx) error {
+	expected, err := tx.EvidenceExpected(ctx)
+	if err != nil {
+		return err
+	}
+	if c.at.Seq == 0 && expected {
+		return c.broken(1, "is missing: the log is empty and its end is noted nowhere, but there are devices, cuts, tokens, keys or operators")
+	}
+	switch {
+	case c.markErr != nil:
+		return fmt.Errorf("%w: the mark of the log's end beside the database does not hold: %w", evidence.ErrBroken, c.markErr)
+	case c.mark.Seq > c.at.Seq:
+		return c.broken(c.at.Seq+1, "is missing: the log had reached %d (the mark beside the database); it was cut, emptied or rolled back", c.mark.Seq)
+	case c.mark.Seq > 0 && !c.marked:
+		return c.broken(c.mark.Seq, "or one before it was rewritten: the mark beside the database is of another chain")
+	}
+	return nil
 }
 
 func (c *logCheck) checkpoint(kept evidence.Checkpoint, head evidence.Head) error {

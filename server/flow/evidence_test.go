@@ -91,6 +91,9 @@ func TestChangingAnyRowOfTheLogIsFoundAndNamed(t *testing.T) {
 		{"the tail cut and the note of the end moved", "DELETE FROM evidence WHERE seq > 5; UPDATE evidence_head SET seq = 5, chain = (SELECT chain FROM evidence WHERE seq = 5)", "record 6 may be missing"},
 		{"all removed", "DELETE FROM evidence; DELETE FROM evidence_head", "record 1 is missing: a checkpoint covers"},
 		{"one added", "INSERT INTO evidence SELECT 7, at, kind, device_id, cut_id, case_id, record, hash, chain FROM evidence WHERE seq = 6", "record 7 does not continue"},
+		{"one added far beyond the end", "INSERT INTO evidence SELECT 400, at, kind, device_id, cut_id, case_id, record, hash, chain FROM evidence WHERE seq = 6", "record 400 is there"},
+		{"one added far beyond many batches", "INSERT INTO evidence SELECT 99999, at, kind, device_id, cut_id, case_id, record, hash, chain FROM evidence WHERE seq = 6", "or it was added outside the server"},
+		{"everything removed", "DELETE FROM evidence; DELETE FROM evidence_head; DELETE FROM evidence_checkpoints", "record 1 is missing: the log is empty"},
 		{"a checkpoint's bytes", "UPDATE evidence_checkpoints SET envelope = zeroblob(99)", "record 3 has a checkpoint that was changed"},
 		{"a checkpoint's time", "UPDATE evidence_checkpoints SET at = at + 1", "record 3 has a checkpoint whose columns"},
 		{"a checkpoint's chain", "UPDATE evidence_checkpoints SET chain = zeroblob(32)", "record 3 has a checkpoint whose columns"},
@@ -108,6 +111,68 @@ func TestChangingAnyRowOfTheLogIsFoundAndNamed(t *testing.T) {
 		n, problem, err := h.CheckEvidence(t.Context())
 		if err != nil || !strings.Contains(problem, c.want) {
 			t.Errorf("%s: got %d records, %q, %v; want %q", c.name, n, problem, err, c.want)
+		}
+	}
+}
+
+func TestRecordsBeyondTheEndNeitherStopWorkNorAreForgotten(t *testing.T) {
+	for _, seq := range []int{7, 9, 400} {
+		h := newHarness(t)
+		h.fill("a", "b", "c", "d", "e", "f")
+		h.sql(fmt.Sprintf("INSERT INTO evidence SELECT %d, at, kind, device_id, cut_id, case_id, record, hash, chain FROM evidence WHERE seq = 6", seq))
+		for _, name := range []string{"g", "h"} {
+			if _, err := h.CreateAPIKey(t.Context(), admin, name, "viewer", time.Hour); err != nil {
+				t.Fatalf("at %d work stops: %v", seq, err)
+			}
+		}
+		n, problem, err := h.CheckEvidence(t.Context())
+		if n != 6 || err != nil || problem == "" {
+			t.Errorf("at %d: got %d records, %q, %v", seq, n, problem, err)
+		}
+	}
+}
+
+// memoryMark is a mark that outlives the database.
+type memoryMark struct{ envelope []byte }
+
+func (m *memoryMark) Read() ([]byte, error)   { return m.envelope, nil }
+func (m *memoryMark) Write(text []byte) error { m.envelope = text; return nil }
+
+func TestALogThatFellBehindItsMarkIsFound(t *testing.T) {
+	cases := []struct {
+		name, statements, want string
+	}{
+		{"emptied, with all else", "DELETE FROM evidence; DELETE FROM evidence_head; DELETE FROM evidence_checkpoints; DELETE FROM api_keys", "had reached 3 (the mark"},
+		{"another chain", "", "beside the database does not hold"},
+	}
+	for _, c := range cases {
+		mark := &memoryMark{}
+		h := newHarnessWith(t, func(_ *harness, config *flow.Config) { config.Mark = mark })
+		h.fill("a", "b", "c")
+		if err := h.MarkEvidence(t.Context()); err != nil || len(mark.envelope) == 0 {
+			t.Fatalf("nothing noted: %v", err)
+		}
+		if c.statements == "" {
+			mark.envelope = []byte("x")
+		}
+		for statement := range strings.SplitSeq(c.statements, "; ") {
+			h.sql(statement)
+		}
+		_, problem, err := h.CheckEvidence(t.Context())
+		if err != nil || !strings.Contains(problem, c.want) {
+			t.Errorf("%s: got %q, %v; want %q", c.name, problem, err, c.want)
+		}
+		before := string(mark.envelope)
+		for _, name := range []string{"d", "e", "f", "g"} {
+			if _, err := h.CreateAPIKey(t.Context(), admin, name, "viewer", time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.MarkEvidence(t.Context()); err == nil || string(mark.envelope) != before {
+			t.Errorf("%s: the mark moved on when the log grew again (%v)", c.name, err)
+		}
+		if _, problem, err := h.CheckEvidence(t.Context()); problem == "" || err != nil {
+			t.Errorf("%s: forgotten once the log grew past its mark (%v)", c.name, err)
 		}
 	}
 }

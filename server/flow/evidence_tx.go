@@ -16,6 +16,12 @@ type EvidenceTx interface {
 	// AppendEvidence adds the record after head and moves the head, sealed, to
 	// it. It is a Conflict if the log is not at head any more.
 	AppendEvidence(ctx context.Context, head evidence.Head, record evidence.Record, seal []byte) error
+	// EvidenceNewest is the number of the newest record there is, whatever the
+	// head says; 0 for none.
+	EvidenceNewest(ctx context.Context) (uint64, error)
+	// EvidenceExpected reports whether the database holds what the log must have
+	// records of: devices, cuts, tokens or operators.
+	EvidenceExpected(ctx context.Context) (bool, error)
 	// Evidence passes records from one number to another (included) to each, in
 	// order.
 	Evidence(ctx context.Context, from, to uint64, each func(evidence.Record) error) error

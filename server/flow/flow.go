@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -98,6 +99,8 @@ type Flow struct {
 	attempts operator.Attempts
 	policies policies
 	sealed   atomic.Pointer[sealedHead]
+	mark     Mark
+	marking  sync.Mutex
 }
 
 // Config is what New needs besides the store.
@@ -122,6 +125,8 @@ type Config struct {
 	Brake BrakeLimits
 	// Registry checks connectors' files and runs them; nil refuses to add any.
 	Registry ConnectorRegistry
+	// Mark notes the log's end outside the database; nil notes nothing.
+	Mark Mark
 	// PasswordCost is what hashing a password costs; zero means the default.
 	PasswordCost operator.Cost
 }
@@ -133,6 +138,6 @@ func New(store Store, config Config) *Flow {
 		authority: config.Authority, vault: config.Vault, dataKey: config.DataKey, trustDomain: config.TrustDomain,
 		connectors: config.Connectors, queue: config.Queue, devices: config.Devices,
 		brake: config.Brake.filled(), watchers: newWatchers(),
-		registry: config.Registry, hasher: operator.NewHasher(config.PasswordCost),
+		mark: config.Mark, registry: config.Registry, hasher: operator.NewHasher(config.PasswordCost),
 	}
 }

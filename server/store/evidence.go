@@ -50,16 +50,36 @@ func (t *Tx) readEnd(ctx context.Context) (head evidence.Head, seal []byte, kept
 	if errors.Is(err, sql.ErrNoRows) {
 		// An empty log; or somebody removed the note of its end, and then what
 		// is there is the end, without a seal.
-		err = t.tx.QueryRowContext(ctx, `SELECT seq, chain FROM evidence ORDER BY seq DESC LIMIT 1`).Scan(&head.Seq, &chain)
-		if errors.Is(err, sql.ErrNoRows) {
-			return evidence.Head{}, nil, 0, nil
-		}
+		head, err = t.newestRecord(ctx)
+		return head, nil, 0, err
 	}
 	if err != nil {
 		return evidence.Head{}, nil, 0, wrap(err)
 	}
+	// Rows beyond the end are somebody's doing. The next record goes after them,
+	// without a seal to hold, so that work neither stops at their numbers nor
+	// writes over them.
+	newest, err := t.newestRecord(ctx)
+	if err != nil {
+		return evidence.Head{}, nil, 0, err
+	}
+	if newest.Seq > head.Seq {
+		return newest, nil, kept, nil
+	}
 	head.Chain, err = hashOf(chain)
 	return head, seal, kept, err
+}
+
+// newestRecord is the last record there is; zero for none.
+func (t *Tx) newestRecord(ctx context.Context) (head evidence.Head, err error) {
+	var chain []byte
+	err = t.tx.QueryRowContext(ctx, `SELECT seq, chain FROM evidence ORDER BY seq DESC LIMIT 1`).Scan(&head.Seq, &chain)
+	if errors.Is(err, sql.ErrNoRows) {
+		return evidence.Head{}, nil
+	}
+	// A value of the wrong length continues no chain: the zero hash says so.
+	head.Chain, _ = hashOf(chain)
+	return head, wrap(err)
 }
 
 // AppendEvidence adds the record after head, which EvidenceHead answered.
@@ -114,6 +134,22 @@ func (t *Tx) Evidence(ctx context.Context, from, to uint64, each func(evidence.R
 		from = r.Seq + 1
 	}
 	return wrap(rows.Err())
+}
+
+// EvidenceNewest is the number of the newest record there is.
+func (t *Tx) EvidenceNewest(ctx context.Context) (uint64, error) {
+	var newest uint64
+	err := t.tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM evidence`).Scan(&newest)
+	return newest, wrap(err)
+}
+
+// EvidenceExpected reports whether there is anything whose making was recorded.
+func (t *Tx) EvidenceExpected(ctx context.Context) (bool, error) {
+	var n int
+	err := t.tx.QueryRowContext(ctx, `SELECT CASE WHEN EXISTS (SELECT 1 FROM devices) OR EXISTS (SELECT 1 FROM cuts)
+		OR EXISTS (SELECT 1 FROM tokens) OR EXISTS (SELECT 1 FROM operators) OR EXISTS (SELECT 1 FROM api_keys)
+		THEN 1 ELSE 0 END`).Scan(&n)
+	return n > 0, wrap(err)
 }
 
 // EvidenceOfCut lists the numbers of the cut's records.
