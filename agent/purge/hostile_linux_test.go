@@ -118,6 +118,26 @@ func TestHardLinksAreUnlinkedAndNeverEdited(t *testing.T) {
 	}
 }
 
+func TestAPurgeAfterASealImprovesNothingThatAnotherNameHolds(t *testing.T) {
+	b := newBench(t, platformtest.Users()...)
+	u := user("alice")
+	path := b.root.File(u, u.Home+"/.vault-token", secret)
+	elsewhere := b.root.Path(u.Home + "/kept")
+	if err := os.Link(path, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	sealed := at(t, b.seal().Items, u.Home+"/.vault-token")
+	want(t, sealed, "delete", blocked, "other-hard-link")
+	i := at(t, b.purge().Items, u.Home+"/.vault-token")
+	want(t, i, "delete", blocked, "other-hard-link")
+	if i.GetSealed() {
+		t.Error("a destroyed copy is shown as sealed")
+	}
+	if _, err := os.Stat(elsewhere); err != nil {
+		t.Errorf("the other name: %v", err)
+	}
+}
+
 func TestRootsFilesInAHomeAreUnlinkedAtMost(t *testing.T) {
 	needRoot(t)
 	b := newBench(t, platformtest.Users()...)

@@ -283,13 +283,20 @@ func (e *errand) putBack(s sealedItem, action string, outcome cutoffv1.Outcome, 
 }
 
 // destroySealed ends what an earlier seal of this cut kept: a purge is final.
+// That a copy is gone improves nothing that another name still holds.
 func (e *errand) destroySealed() error {
+	noted := e.warrant.Noted()
 	for _, s := range e.store.all() {
 		if err := e.store.remove(s.item.GetId()); err != nil {
 			return err
 		}
 		item := proto.CloneOf(s.item)
 		item.Sealed, item.Outcome, item.Detail = false, cutoffv1.Outcome_OUTCOME_VERIFIED, "sealed-copy-destroyed"
+		for _, was := range []*cutoffv1.Item{s.item, noted[s.item.GetId()]} {
+			if was.GetOutcome() == cutoffv1.Outcome_OUTCOME_BLOCKED && was.GetAction() != "left" {
+				item.Outcome, item.Detail = was.GetOutcome(), was.GetDetail()
+			}
+		}
 		e.add(item)
 	}
 	return nil

@@ -259,6 +259,9 @@ func (w *Worker) remove(c *catalogue.Credential, i wire.Item, at place, info fil
 	if w.job.Mode == wire.Plan {
 		return w.report(i)
 	}
+	if info.Links > 1 {
+		i.Outcome, i.Detail = wire.Blocked, "other-hard-link" // the sealed copy's label keeps it
+	}
 	if ok, err := w.sealFile(c, &i, at, info, data, nil); err != nil || !ok {
 		return err
 	}
@@ -266,15 +269,15 @@ func (w *Worker) remove(c *catalogue.Credential, i wire.Item, at place, info fil
 		i.Sealed = false
 		return w.left(i, wire.Blocked, detailOf(err))
 	}
+	if i.Outcome == wire.Blocked {
+		return w.report(i)
+	}
 	i.Outcome = wire.Verified
 	if i.Detail == "" {
 		i.Detail = "deleted"
 		if i.Sealed {
 			i.Detail = "sealed"
 		}
-	}
-	if info.Links > 1 {
-		i.Outcome, i.Detail = wire.Blocked, "other-hard-link"
 	}
 	return w.report(i)
 }
