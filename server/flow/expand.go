@@ -205,6 +205,10 @@ func planned(cutID string, spec revoke.Spec, now time.Time) revoke.Step {
 		Params: spec.Params, Scope: spec.Scope, Undo: spec.Undo, Rank: spec.Rank, Residual: spec.Residual,
 		Detail: spec.Detail, State: revoke.Planned, Outcome: revoke.Retrying, Due: now,
 	}
+	if s.Residual == (revoke.Residual{}) {
+		// Nothing is done yet, and no end of what it is for is known.
+		s.Residual.Unbounded = true
+	}
 	if spec.Unsupported {
 		s.State, s.Outcome, s.Due, s.DoneAt = revoke.Stuck, revoke.Unsupported, time.Time{}, now
 	}

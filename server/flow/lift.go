@@ -203,7 +203,7 @@ func (f *Flow) planUndo(ctx context.Context, tx Tx, e *effects, c *cut.Cut, done
 	}
 	for _, spec := range f.connectors.UndoSpecs(*done) {
 		s := planned(c.ID, spec, due)
-		s.UndoOf, s.Rank = done.ID, -done.Rank
+		s.UndoOf, s.Rank, s.Residual = done.ID, -done.Rank, spec.Residual // it exposes nothing
 		if s.Params == nil {
 			s.Params = done.Params
 		}

@@ -130,7 +130,7 @@ func (f *Flow) onStep(ctx context.Context, tx Tx, e *effects, s *revoke.Step, r 
 // take moves a claimed step to where a result puts it.
 func (f *Flow) take(s *revoke.Step, r revoke.Result) error {
 	now := f.now()
-	event := revoke.Retry
+	event, acted := revoke.Retry, s.Acted
 	closed := true
 	switch r.Outcome {
 	case revoke.Verified:
@@ -152,7 +152,7 @@ func (f *Flow) take(s *revoke.Step, r revoke.Result) error {
 	}
 	s.State, s.Outcome, s.Holder, s.ClaimedUntil = to, r.Outcome, "", time.Time{}
 	s.Detail, s.Proof = clip(r.Detail, 512), better(s.Proof, r.Proof)
-	s.Residual = residual(s.Residual, r)
+	s.Residual = residual(s.Residual, r, acted, s.Acted || s.UndoOf != "")
 	if len(r.Memo) > 0 {
 		memo := maps.Clone(s.Memo)
 		if memo == nil {
@@ -175,12 +175,18 @@ func (f *Flow) take(s *revoke.Step, r revoke.Result) error {
 }
 
 // residual is until when the target may work, after a result. A read-back never
-// shortens it; a probe with the credential itself does.
-func residual(known revoke.Residual, r revoke.Result) revoke.Residual {
-	if r.Proof == revoke.L2 && r.Outcome == revoke.Verified {
+// shortens it; a probe with the credential itself does. Before the act succeeded
+// it has no end but the target's own; the act gives it one.
+func residual(known revoke.Residual, r revoke.Result, before, after bool) revoke.Residual {
+	switch {
+	case r.Proof == revoke.L2 && r.Outcome == revoke.Verified, known.Unbounded && !before && after:
 		return r.Residual
 	}
-	return known.Later(r.Residual)
+	next := known.Later(r.Residual)
+	if !after && next == (revoke.Residual{}) {
+		return revoke.Residual{Unbounded: true}
+	}
+	return next
 }
 
 // better keeps the stronger proof.

@@ -192,6 +192,35 @@ func TestAReadBackNeverShortensAResidualAndAProbeDoes(t *testing.T) {
 	}
 }
 
+func TestUntilTheActSucceededWhatItIsForLivesOn(t *testing.T) {
+	h, c := oneStep(t)
+	if got := h.cut(c.ID).Steps[0].Residual.String(); got != "unbounded" {
+		t.Errorf("planned: got %s", got)
+	}
+	p, err := h.Preview(t.Context(), flow.OpenRequest{Actor: admin, Device: h.enrol("b").DeviceID, Level: cut.Seal})
+	if err != nil || len(p.Steps) == 0 || p.Steps[0].Residual.String() != "unbounded" {
+		t.Errorf("dry run: got %+v, %v", p.Steps, err)
+	}
+	for _, x := range []struct {
+		result revoke.Result
+		want   string
+	}{
+		{revoke.Result{Outcome: revoke.Retrying, Detail: "503", Again: time.Second}, "unbounded"},
+		{revoke.Result{Outcome: revoke.Retrying, Done: true, Again: time.Second}, "none"},
+		// What was done once and lives again has no end.
+		{revoke.Result{Outcome: revoke.Retrying, Detail: "still-active", Again: time.Second}, "unbounded"},
+		{proved, "none"},
+	} {
+		if err := h.OnStep(t.Context(), h.claim(c.ID, "w")[0], x.result); err != nil {
+			t.Fatal(err)
+		}
+		h.advance(time.Second)
+		if got := h.cut(c.ID).Steps[0].Residual.String(); got != x.want {
+			t.Errorf("after %+v: got %s, want %s", x.result, got, x.want)
+		}
+	}
+}
+
 func TestAnOpenedCutWakesTheQueueAndItsSettlingFollowsItsSteps(t *testing.T) {
 	woken := make(wakes, 10)
 	h := newHarnessWith(t, func(_ *harness, c *flow.Config) { c.Connectors, c.Queue = &clouds{}, woken })
