@@ -78,6 +78,11 @@ func (d *Dir) AttributesOfDir(string) (Attributes, error) {
 // ClearImmutable is not here yet.
 func (d *Dir) ClearImmutable(string, uint32) error { return errors.ErrUnsupported }
 
+// Loosen is not here yet.
+func (d *Dir) Loosen(string, uint32, uint32) (uint32, func(), error) {
+	return 0, nil, errors.ErrUnsupported
+}
+
 // AttributesOf is not here yet.
 func AttributesOf(*os.File, Info) (Attributes, error) { return Attributes{}, errors.ErrUnsupported }
 

@@ -237,3 +237,39 @@ func TestWhatAKilledWriterLeftIsReplacedAndWhatIsPlantedIsPassedBy(t *testing.T)
 		t.Errorf("a planted folder kept the write away: %q, %v", got, err)
 	}
 }
+
+func TestLooseningAddsBitsToTheOwnersOwnAndFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	d, err := files.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	name := filepath.Join(dir, "a")
+	if err := errors.Join(os.WriteFile(name, []byte("x"), 0o600), os.Chmod(name, 0o040), os.Symlink("a", filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	me := uint32(os.Geteuid())
+	for _, c := range []struct {
+		name  string
+		owner uint32
+	}{{"link", me}, {"a", me + 1}} {
+		if _, _, err := d.Loosen(c.name, c.owner, 0o400); !errors.Is(err, files.ErrPermission) {
+			t.Errorf("%s for %d: got %v", c.name, c.owner, err)
+		}
+	}
+	mode, restore, err := d.Loosen("a", me, 0o400)
+	if err != nil || mode != 0o040 || restore == nil {
+		t.Fatalf("got %o, %v", mode, err)
+	}
+	if i, err := d.Stat("a"); err != nil || i.Mode != 0o440 {
+		t.Errorf("loosened: got %o, %v", i.Mode, err)
+	}
+	if err := os.Rename(name, filepath.Join(dir, "b")); err != nil {
+		t.Fatal(err)
+	}
+	restore()
+	if i, err := d.Stat("b"); err != nil || i.Mode != 0o040 {
+		t.Errorf("restored: got %o, %v", i.Mode, err)
+	}
+}
