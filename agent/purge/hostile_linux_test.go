@@ -17,6 +17,7 @@ import (
 	"cutoff/agent/purge"
 	"cutoff/platform/platformtest"
 	"cutoff/platform/users"
+	cutoffv1 "cutoff/proto/cutoff/v1"
 )
 
 // hostile fills alice's home with traps around what belongs to others, and
@@ -231,17 +232,118 @@ func needRoot(t *testing.T) {
 	}
 }
 
-func TestAFolderThatMayNotBeEnteredIsReportedOnce(t *testing.T) {
+func TestAnothersFolderThatMayNotBeEnteredIsReportedOnce(t *testing.T) {
 	needRoot(t)
 	b := newBench(t, platformtest.Users()...)
 	u := user("alice")
 	b.root.File(u, u.Home+"/.aws/credentials", secret)
-	b.root.Folder(u, u.Home+"/.aws", 0o000)
+	closed := b.root.Path(u.Home + "/.aws")
+	if err := os.Lchown(closed, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	r := b.purge()
 	if len(r.Items) != 1 {
 		t.Fatalf("got %s, want one item", list(r.Items))
 	}
-	want(t, r.Items[0], "left", blocked, "no-permission")
+	want(t, r.Items[0], "left", blocked, "foreign-owner")
+	if !r.Items[0].GetResidualUnbounded() {
+		t.Error("what is in a closed folder is said to end")
+	}
+}
+
+// closedHome has credentials whose owner took his own rights off them.
+func closedHome(t *testing.T, b *bench, u platformtest.User) {
+	t.Helper()
+	b.root.File(u, u.Home+"/.ssh/id_work", pemKey)
+	b.root.File(u, u.Home+"/.ssh/deep/id_deep", pemKey)
+	b.root.File(u, u.Home+"/.ssh/known_hosts", "a host\n")
+	b.root.File(u, u.Home+"/.npmrc", "//r/:_authToken="+secret+"\nfund=false\n")
+	b.root.File(u, u.Home+"/.config/gh/hosts.yml", "github.com:\n    oauth_token: "+secret+"\n    user: alice\n")
+	b.root.File(u, u.Home+"/.docker/config.json", `{"auths":{"x":{"auth":"`+secret+`"}},"psFormat":"x"}`)
+	b.root.File(u, u.Home+"/.aws/sso/cache/deep/a.json", `{"accessToken":"`+secret+`"}`)
+	b.root.File(u, u.Home+"/.vault-token", secret)
+	for _, name := range []string{"/.ssh/id_work", "/.ssh/deep", "/.ssh/known_hosts", "/.ssh", "/.npmrc", "/.config/gh/hosts.yml", "/.docker",
+		"/.aws/sso/cache/deep/a.json", "/.aws/sso/cache/deep", "/.aws/sso/cache", "/.aws", "/.vault-token"} {
+		if err := os.Chmod(b.root.Path(u.Home+name), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAnOwnersClosedFilesAndFoldersHideNothing(t *testing.T) {
+	needRoot(t)
+	b := newBench(t, platformtest.Users()...)
+	u := user("alice")
+	closedHome(t, b, u)
+	before := platformtest.Take(t, b.root.Path(u.Home))
+	planned := b.plan()
+	for _, name := range []string{"/.ssh/id_work", "/.ssh/deep/id_deep", "/.npmrc", "/.docker/config.json", "/.config/gh/hosts.yml", "/.vault-token"} {
+		if i := at(t, planned, u.Home+name); i.GetAction() == "left" {
+			t.Errorf("%s: %s", name, i.GetDetail())
+		}
+	}
+	if diff := before.Diff(platformtest.Take(t, b.root.Path(u.Home))); len(diff) > 0 {
+		t.Errorf("a plan changed:\n%s", strings.Join(diff, "\n"))
+	}
+	sealed := b.seal()
+	for _, i := range sealed.Items {
+		if i.GetOutcome() != verified {
+			t.Errorf("seal: %s: %s %s", i.GetPath(), i.GetAction(), i.GetDetail())
+		}
+	}
+	noSecretBelow(t, b.root.Path(u.Home))
+	for _, name := range []string{"/.ssh", "/.docker", "/.npmrc", "/.ssh/known_hosts"} {
+		if i, err := os.Stat(b.root.Path(u.Home + name)); err != nil || i.Mode().Perm() != 0 {
+			t.Errorf("%s: the mode is not as it was: %v, %v", name, i, err)
+		}
+	}
+	for _, i := range b.lift().Items {
+		if i.GetDetail() != "restored" {
+			t.Errorf("lift: %s: %s", i.GetPath(), i.GetDetail())
+		}
+	}
+	if diff := before.Diff(platformtest.Take(t, b.root.Path(u.Home))); len(diff) > 0 {
+		t.Errorf("not as it was:\n%s", strings.Join(diff, "\n"))
+	}
+	b.purge()
+	noSecretBelow(t, b.root.Path(u.Home))
+}
+
+func TestAKeyThatCannotBeReadIsReported(t *testing.T) {
+	needRoot(t)
+	b := newBench(t, platformtest.Users()...)
+	u := user("alice")
+	b.root.File(u, u.Home+"/.ssh/huge", pemKey+strings.Repeat("x", 9<<20))
+	b.root.File(u, u.Home+"/.ssh/roots", pemKey)
+	b.root.File(u, u.Home+"/.ssh/open", pemKey)
+	b.root.File(u, u.Home+"/.ssh/known_hosts", "a host\n")
+	for name, mode := range map[string]os.FileMode{"roots": 0o600, "open": 0o644, "known_hosts": 0o644} {
+		path := b.root.Path(u.Home + "/.ssh/" + name)
+		if err := errors.Join(os.Lchown(path, 0, 0), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(items []*cutoffv1.Item) {
+		t.Helper()
+		want(t, at(t, items, u.Home+"/.ssh/huge"), "left", blocked, "too-large")
+		want(t, at(t, items, u.Home+"/.ssh/roots"), "left", blocked, "foreign-owner")
+		for _, i := range items {
+			if !i.GetResidualUnbounded() {
+				t.Errorf("%s is said to end", i.GetPath())
+			}
+		}
+		if len(items) != 3 {
+			t.Errorf("got %s", list(items))
+		}
+	}
+	check(b.plan())
+	check(b.seal().Items)
+	r := b.purge()
+	check(r.Items)
+	want(t, at(t, r.Items, u.Home+"/.ssh/open"), "delete", blocked, "foreign-owner")
 }
 
 // A user who keeps killing the work in his home gets nothing by it: under a

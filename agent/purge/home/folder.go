@@ -38,6 +38,7 @@ func (w *Worker) members(at place) ([]member, error) {
 		if depth > maxDepth {
 			return errDepth
 		}
+		w.enter(place{base: at.base, name: path.Join(at.name, below)})
 		names, err := w.dir(at.base).Names(path.Join(at.name, below))
 		if err != nil {
 			return err
@@ -106,7 +107,7 @@ func (w *Worker) identifyAll(c *catalogue.Credential, at place, all []member) id
 			continue
 		}
 		p := place{base: at.base, name: path.Join(at.name, m.name)}
-		data, _, err := w.dir(p.base).Read(p.name, maxRead)
+		data, _, err := w.read(p)
 		if err != nil {
 			continue
 		}
@@ -174,7 +175,7 @@ func (w *Worker) packOne(tw *tar.Writer, at place, m member) error {
 		if err != nil {
 			return err
 		}
-		return tw.WriteHeader(header(m.name+"/", tar.TypeDir, as))
+		return tw.WriteHeader(header(m.name+"/", tar.TypeDir, w.original(at, as)))
 	case files.Link:
 		target, err := w.dir(at.base).Target(at.name)
 		if err != nil {
@@ -187,6 +188,7 @@ func (w *Worker) packOne(tw *tar.Writer, at place, m member) error {
 	default:
 		return nil // sockets, FIFOs: their makers make them anew
 	}
+	defer w.readable(at, m.info)()
 	file, info, err := w.dir(at.base).OpenRegular(at.name)
 	if err != nil {
 		return err
@@ -199,7 +201,7 @@ func (w *Worker) packOne(tw *tar.Writer, at place, m member) error {
 	if err != nil {
 		return err
 	}
-	h := header(m.name, tar.TypeReg, as)
+	h := header(m.name, tar.TypeReg, w.original(at, as))
 	h.Size = info.Size
 	if err := tw.WriteHeader(h); err != nil {
 		return err

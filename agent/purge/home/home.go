@@ -39,9 +39,13 @@ type Worker struct {
 	mu  sync.Mutex // guards out
 	out io.Writer
 
-	seen    map[string]bool // places treated
-	taken   map[string]bool // ids with a sealed copy
-	synced  map[string]bool // folders to make durable at the end
+	seen   map[string]bool // places treated
+	taken  map[string]bool // ids with a sealed copy
+	synced map[string]bool // folders to make durable at the end
+	// modes are those that were loosened, as they were; restore puts the
+	// folders' back.
+	modes   map[place]uint32
+	restore []func()
 	entries int
 	ctx     context.Context //nolint:containedctx // one worker is one job; the deadline is the job's
 }
@@ -55,7 +59,9 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 		return fmt.Errorf("read job: %w", err)
 	}
 	w := &Worker{home: home, root: root.AcrossMounts(), in: in, out: out,
-		seen: map[string]bool{}, taken: map[string]bool{}, synced: map[string]bool{}}
+		seen: map[string]bool{}, taken: map[string]bool{}, synced: map[string]bool{},
+		modes: map[place]uint32{}}
+	defer w.close()
 	if kind != wire.KindJob {
 		return wire.ErrFrame
 	}
@@ -78,6 +84,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 		return err
 	}
 	w.sync()
+	w.close()
 	return wire.WriteJSON(w.out, wire.KindDone, wire.Done{Exhausted: exhausted})
 }
 
@@ -126,6 +133,7 @@ func (w *Worker) places(c *catalogue.Credential, expand func(string) []place) er
 
 // each treats what a pattern matches.
 func (w *Worker) each(c *catalogue.Credential, at place) error {
+	w.approach(at)
 	for _, name := range w.dir(at.base).Glob(at.name) {
 		if err := w.spend(1); err != nil {
 			return err

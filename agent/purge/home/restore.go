@@ -42,7 +42,7 @@ func (w *Worker) restoreAll() error {
 				return err
 			}
 			i := wire.Item{ID: r.ID, Action: "left", Outcome: wire.Blocked, Sealed: true}
-			i.Detail = w.restore(&i, r, sealed)
+			i.Detail = w.putBack(&i, r, sealed)
 			clear(r.Key)
 			if err := w.report(i); err != nil {
 				return err
@@ -69,8 +69,8 @@ func (w *Worker) receive() ([]byte, error) {
 	}
 }
 
-// restore puts one item back and returns the word for how that went.
-func (w *Worker) restore(i *wire.Item, r wire.RestoreItem, sealed []byte) string {
+// putBack puts one item back and returns the word for how that went.
+func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string {
 	if len(r.Key) == 0 {
 		return "refused"
 	}
@@ -83,6 +83,7 @@ func (w *Worker) restore(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 		return "unreadable"
 	}
 	i.Base, i.Name = m.Base, m.Name
+	w.approach(place{base: m.Base, name: m.Name})
 	back := w.restoreFile
 	if m.Kind == "dir" {
 		back = w.restoreFolder
@@ -135,6 +136,9 @@ func (w *Worker) restoreFile(m meta, plain io.Reader) (came bool, err error) {
 	}
 	defer clear(data)
 	d := w.dir(m.Base)
+	if info, err := d.Stat(m.Name); err == nil {
+		defer w.readable(place{base: m.Base, name: m.Name}, info)()
+	}
 	now, info, err := d.Read(m.Name, maxSeal)
 	switch {
 	case errors.Is(err, files.ErrNotExist):

@@ -75,6 +75,7 @@ func (w *Worker) sealFolder(c *catalogue.Credential, i *wire.Item, at place, inf
 	if err != nil {
 		return w.unsealable(c, i, detailOf(err))
 	}
+	as = w.original(at, as)
 	m := meta{Version: metaVersion, ID: i.ID, Kind: "dir", Base: at.base, Name: at.name, As: as}
 	return w.seal(c, i, m, func(out io.Writer) error { return w.pack(out, at, as, all) })
 }

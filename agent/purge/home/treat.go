@@ -65,18 +65,29 @@ func (w *Worker) once(c *catalogue.Credential, at place, do func(wire.Item) erro
 	return do(w.item(c, at))
 }
 
-// denied reports the folder that may not be entered, if it is this user's.
+// denied reports the folder that may not be entered: what is in it is not
+// known, and so lives on. Above a home of the system's own, others' folders are
+// what is usual.
 func (w *Worker) denied(c *catalogue.Credential, at place) error {
+	self, err := w.home.Self()
+	if err != nil {
+		return nil //nolint:nilerr // there is no home
+	}
 	for name := path.Dir(at.name); name != "." && at.base == wire.InHome; name = path.Dir(name) {
 		i, err := w.home.Stat(name)
 		if err != nil {
 			continue
 		}
+		detail := "no-permission"
 		if i.UID != w.job.UID {
-			return nil
+			detail = "foreign-owner"
+			if self.UID != w.job.UID {
+				return nil
+			}
 		}
 		return w.once(c, place{base: at.base, name: name}, func(i wire.Item) error {
-			return w.left(i, wire.Blocked, "no-permission")
+			i.Unbounded = !c.Harmless
+			return w.left(i, wire.Blocked, detail)
 		})
 	}
 	return nil
@@ -126,7 +137,7 @@ func (w *Worker) look(c *catalogue.Credential, at place, found files.Place) erro
 		return nil
 	}
 	w.seen[key] = true
-	data, _, err := w.dir(at.base).Read(at.name, maxRead)
+	data, _, err := w.read(at)
 	if err != nil {
 		return nil //nolint:nilerr // what cannot be read names nothing
 	}
@@ -174,19 +185,15 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 		return nil
 	}
 	if info.UID != w.job.UID {
-		if c.OnlyIf != "" {
-			return nil // not this user's, and nothing says that it is a credential
-		}
-		return w.once(c, at, func(i wire.Item) error { return w.foreign(c, i, info) })
+		return w.others(c, at, info)
 	}
+	defer w.readable(at, info)()
 	data, now, err := w.dir(at.base).Read(at.name, maxRead)
 	switch {
 	case errors.Is(err, files.ErrNotExist):
 		return nil
 	case errors.Is(err, files.ErrTooLarge) && c.Action == catalogue.Delete && c.OnlyIf == "":
 		data, now = nil, info // whole, unread: a history of gigabytes
-	case c.OnlyIf != "" && err != nil:
-		return nil
 	case err != nil:
 		return w.once(c, at, func(i wire.Item) error {
 			i.Unbounded = !c.Harmless
@@ -231,9 +238,31 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 	return follow()
 }
 
-// unread: a file that cannot be opened. A purge can still unlink a credential.
+// others: a file of another owner. Where only the content tells a credential
+// and cannot be read, it may be one.
+func (w *Worker) others(c *catalogue.Credential, at place, info files.Info) error {
+	if c.OnlyIf != "" {
+		data, _, err := w.dir(at.base).Read(at.name, maxRead)
+		defer clear(data)
+		switch {
+		case errors.Is(err, files.ErrNotExist):
+			return nil
+		case err != nil:
+			return w.once(c, at, func(i wire.Item) error {
+				i.Unbounded = !c.Harmless
+				return w.left(i, wire.Blocked, "foreign-owner")
+			})
+		case !identify.Test(c.OnlyIf, data):
+			return nil
+		}
+	}
+	return w.once(c, at, func(i wire.Item) error { return w.foreign(c, i, info) })
+}
+
+// unread: a file that cannot be opened. A purge can still unlink a credential,
+// if its name alone says that it is one.
 func (w *Worker) unread(c *catalogue.Credential, i wire.Item, at place, info files.Info, why error) error {
-	if w.job.Mode == wire.Purge && c.Action == catalogue.Delete {
+	if w.job.Mode == wire.Purge && c.Action == catalogue.Delete && c.OnlyIf == "" {
 		return w.remove(c, i, at, info, nil)
 	}
 	return w.left(i, wire.Blocked, detailOf(why))
@@ -301,7 +330,7 @@ func (w *Worker) edit(c *catalogue.Credential, i wire.Item, at place, info files
 		i.Sealed = false
 		return w.left(i, wire.Blocked, detailOf(err))
 	}
-	if back, _, err := w.dir(at.base).Read(at.name, maxRead); err != nil || string(back) != string(rest) {
+	if back, _, err := w.read(at); err != nil || string(back) != string(rest) {
 		i.Action, i.Outcome, i.Detail = "left", wire.Blocked, "re-created"
 		return w.report(i)
 	}
@@ -319,7 +348,8 @@ func (w *Worker) attributes(at place) (files.Attributes, error) {
 		return files.Attributes{}, err
 	}
 	defer file.Close()
-	return files.AttributesOf(file, info)
+	as, err := files.AttributesOf(file, info)
+	return w.original(at, as), err
 }
 
 // unlink removes the item's name.
@@ -346,7 +376,7 @@ func (b beside) Sibling(name string) []byte {
 	if err != nil || info.UID != b.w.job.UID {
 		return nil
 	}
-	data, _, err := b.w.dir(b.at.base).Read(name, maxRead)
+	data, _, err := b.w.read(place{base: b.at.base, name: name})
 	if err != nil {
 		return nil
 	}
