@@ -23,6 +23,9 @@ type Credential struct {
 	SeenAt    time.Time
 	// Held is set when the server holds the token itself.
 	Held bool
+	// Harmless is set for what gives no access by itself (a shell history): it is
+	// removed, but there is nothing to revoke.
+	Harmless bool
 	// TokenType of a held token: refresh_token, access_token.
 	TokenType string
 }

@@ -96,7 +96,7 @@ func (f *Flow) deviceSubject(ctx context.Context, tx Tx, t target, s *revoke.Sub
 	if !t.alone {
 		// What its person holds is in the person's own cut.
 		for _, c := range found {
-			if c.PersonID != t.device.PersonID {
+			if c.PersonID != t.device.PersonID && !c.Harmless {
 				s.Credentials = append(s.Credentials, name(c))
 			}
 		}
@@ -141,7 +141,9 @@ func withPerson(s *revoke.Subject, accounts map[string][]string, p *person.Perso
 func named(all []device.Credential) []revoke.Credential {
 	out := make([]revoke.Credential, 0, len(all))
 	for _, c := range all {
-		out = append(out, name(c))
+		if !c.Harmless { // nothing of it to revoke
+			out = append(out, name(c))
+		}
 	}
 	return out
 }

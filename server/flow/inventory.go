@@ -78,6 +78,9 @@ func credential(deviceID string, item *cutoffv1.Item) (device.Credential, error)
 	if item.GetResidualUntil().IsValid() {
 		c.ExpiresAt = item.GetResidualUntil().AsTime()
 	}
+	// The device says that nothing lives on from it, and nothing names it to a
+	// provider.
+	c.Harmless = c.ExpiresAt.IsZero() && !item.GetResidualUnbounded() && len(c.Identifiers) == 0
 	return c, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/server/cut"
 	"cutoff/server/fault"
 	"cutoff/server/flow"
@@ -254,6 +255,34 @@ func TestACredentialNoConnectorReachesKeepsTheCutExposed(t *testing.T) {
 	}
 	if got := h.Exposure(&c).String(); got != "unbounded" {
 		t.Errorf("exposure %s", got)
+	}
+}
+
+func TestAHistoryIsNoStepAndExposesNothing(t *testing.T) {
+	h := newHarness(t)
+	l := h.enrol("a")
+	history := &cutoffv1.Item{Id: "it_history", Product: "shell", User: "ann", Path: "~/.bash_history"}
+	token := &cutoffv1.Item{Id: "it_token", Product: "npm", User: "ann", Path: "~/.npmrc", ResidualUnbounded: true}
+	for _, x := range []struct {
+		items []*cutoffv1.Item
+		steps int
+	}{{[]*cutoffv1.Item{history}, 0}, {[]*cutoffv1.Item{history, token}, 1}} {
+		if err := h.OnInventory(t.Context(), l.peer(t), &cutoffv1.Inventory{Items: x.items}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := h.Preview(t.Context(), flow.OpenRequest{Actor: admin, Device: l.DeviceID, Level: cut.Seal})
+		if err != nil || len(p.Steps) != x.steps || len(p.Devices[0].Items) != len(x.items) {
+			t.Errorf("dry run: got %+v, %v; want %d steps", p, err, x.steps)
+		}
+	}
+	if err := h.OnInventory(t.Context(), l.peer(t), &cutoffv1.Inventory{Items: []*cutoffv1.Item{history}}); err != nil {
+		t.Fatal(err)
+	}
+	c := h.ask(admin, l.DeviceID, cut.Purge)
+	h.obey(l)
+	c = h.want(c.ID, cut.Settled)
+	if len(c.Steps) != 0 || !c.Proved() || h.Exposure(&c).String() != "none" {
+		t.Errorf("exposure %s, steps %+v", h.Exposure(&c), c.Steps)
 	}
 }
 

@@ -106,7 +106,7 @@ func (f *Flow) previewTarget(ctx context.Context, tx Tx, p *Preview, t target, l
 func inventoryItem(c *device.Credential) cut.Item {
 	item := cut.Item{
 		ID: c.ID, Product: c.Product, User: c.User, Path: c.Path, Regain: c.Regain,
-		Residual: revoke.Residual{Until: c.ExpiresAt, Unbounded: c.ExpiresAt.IsZero()},
+		Residual: revoke.Residual{Until: c.ExpiresAt, Unbounded: c.ExpiresAt.IsZero() && !c.Harmless},
 	}
 	for _, n := range c.Identifiers {
 		item.Identifiers = append(item.Identifiers, cut.Identifier(n))

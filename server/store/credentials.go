@@ -11,20 +11,21 @@ import (
 )
 
 const credentialColumns = `id, device_id, person_id, connector, product, user_name, path, identifiers, regain, label,
-	held, token_type, expires_at, seen_at`
+	held, token_type, expires_at, seen_at, harmless`
 
 func scanCredential(row interface{ Scan(...any) error }) (device.Credential, error) {
 	var c device.Credential
 	var deviceID, personID sql.NullString
-	var held int
+	var held, harmless int
 	var identifiers []byte
 	var expires, seen sql.NullInt64
 	err := row.Scan(&c.ID, &deviceID, &personID, &c.Connector, &c.Product, &c.User, &c.Path, &identifiers, &c.Regain,
-		&c.Label, &held, &c.TokenType, &expires, &seen)
+		&c.Label, &held, &c.TokenType, &expires, &seen, &harmless)
 	if err != nil {
 		return device.Credential{}, err
 	}
 	c.DeviceID, c.PersonID, c.Held = deviceID.String, personID.String, held != 0
+	c.Harmless = harmless != 0
 	c.ExpiresAt, c.SeenAt = timeOf(expires), timeOf(seen)
 	if err := json.Unmarshal(identifiers, &c.Identifiers); err != nil {
 		return device.Credential{}, fmt.Errorf("identifiers of %s: %w", c.ID, err)
@@ -38,14 +39,10 @@ func (t *Tx) InsertCredential(ctx context.Context, c device.Credential, sealed [
 	if err != nil {
 		return fmt.Errorf("encode identifiers: %w", err)
 	}
-	held := 0
-	if c.Held {
-		held = 1
-	}
 	_, err = t.tx.ExecContext(ctx, `INSERT INTO credentials (`+credentialColumns+`, sealed)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		c.ID, textOrNull(c.DeviceID), textOrNull(c.PersonID), c.Connector, c.Product, c.User, c.Path, string(identifiers),
-		c.Regain, c.Label, held, c.TokenType, micros(c.ExpiresAt), micros(c.SeenAt), bytesOrNull(sealed))
+		c.Regain, c.Label, integer(c.Held), c.TokenType, micros(c.ExpiresAt), micros(c.SeenAt), integer(c.Harmless), bytesOrNull(sealed))
 	return wrap(err)
 }
 
