@@ -280,6 +280,37 @@ func TestTheDataDirectoryIsPrivate(t *testing.T) {
 	}
 }
 
+func TestNoFileOfTheServerIsForOthers(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "d")
+	r := start(t, data)
+	check := func() {
+		t.Helper()
+		for _, name := range []string{"cutoff.db", "cutoff.db-wal", "cutoff.db-shm", "queue.db", "queue.db-wal", "queue.db-shm"} {
+			info, err := os.Stat(filepath.Join(data, name))
+			if err == nil && info.Mode().Perm() != 0o600 {
+				t.Errorf("%s has mode %v, want 0600", name, info.Mode().Perm())
+			}
+		}
+	}
+	check()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(data, "queue.db")); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	// As an earlier release left it.
+	if err := os.Chmod(filepath.Join(data, "queue.db"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(t, data).stop(); err != nil {
+		t.Fatal(err)
+	}
+	check()
+}
+
 func TestTheEvidenceLogsEndIsNotedBesideTheDatabase(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "d")

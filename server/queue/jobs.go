@@ -44,6 +44,15 @@ func (q *Queue) open(ctx context.Context) (*jobs, error) {
 }
 
 func (q *Queue) openFile(ctx context.Context) (*jobs, error) {
+	// Made here, so that it and what SQLite puts beside it are the owner's alone.
+	file, err := os.OpenFile(q.config.File, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open job file %s: %w", q.config.File, err)
+	}
+	err = errors.Join(file.Chmod(0o600), file.Close())
+	if err != nil {
+		return nil, fmt.Errorf("job file %s: %w", q.config.File, err)
+	}
 	db, err := sql.Open("sqlite", "file:"+q.config.File+
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)&_txlock=immediate")
 	if err != nil {
