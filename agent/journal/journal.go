@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -45,6 +46,9 @@ var (
 	ErrInUse = errors.New("journal is in use by another agent")
 	// ErrNewer: a newer agent wrote it.
 	ErrNewer = errors.New("journal was written by a newer agent")
+	// ErrUnwritable: the system does not let this process write it. The file
+	// itself may be whole.
+	ErrUnwritable = errors.New("journal cannot be written: its file or folder is read-only or another's")
 	// ErrUnverified: what was handed to Begin did not come from a check.
 	ErrUnverified = errors.New("not a verified order")
 	// ErrReplayed: the order's number was accepted before.
@@ -90,6 +94,9 @@ func openDB(path string) (db *bbolt.DB, err error) {
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, ErrInUse
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
