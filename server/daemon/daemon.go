@@ -159,7 +159,7 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 		Authority: s.authority, Vault: vault, DataKey: s.authority.DataKey(),
 		TrustDomain: s.authority.TrustDomain(), Registry: s.registry,
 		Connectors: s.registry, Queue: hint, Devices: s.hub, Brake: brake(s.settings.Brake),
-		Mark: markAt(s.dir.file(markFile)),
+		Mark: markAt(s.dir.file(markFile)), SetUp: s.dropSetupCode,
 	})
 	builtIn := config.Default()
 	if err := s.flow.NoteSettings(ctx, s.settings.Limits(), builtIn.Limits()); err != nil {

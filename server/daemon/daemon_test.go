@@ -259,6 +259,9 @@ func TestTheFirstStartNamesTheSetupCodesFileAndNeverTheCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the code's file outlived the first account: %v", err)
+	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}

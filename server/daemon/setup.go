@@ -46,6 +46,14 @@ func (s *Server) offerSetup(ctx context.Context, notices io.Writer, console stri
 	return nil
 }
 
+// dropSetupCode removes the code's file once there is an account; a next start
+// tries again.
+func (s *Server) dropSetupCode() {
+	if err := os.Remove(s.dir.file(setupCodeFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.log.Error("remove the used setup code", "err", err)
+	}
+}
+
 // writeSecret replaces a file that only its owner may read.
 func writeSecret(path, text string) error {
 	next := path + ".new"

@@ -101,6 +101,7 @@ type Flow struct {
 	sealed   atomic.Pointer[sealedHead]
 	mark     Mark
 	marking  sync.Mutex
+	setUp    func()
 }
 
 // Config is what New needs besides the store.
@@ -127,6 +128,8 @@ type Config struct {
 	Registry ConnectorRegistry
 	// Mark notes the log's end outside the database; nil notes nothing.
 	Mark Mark
+	// SetUp, if set, is told once an account was made: the setup code is void.
+	SetUp func()
 	// PasswordCost is what hashing a password costs; zero means the default.
 	PasswordCost operator.Cost
 }
@@ -138,6 +141,6 @@ func New(store Store, config Config) *Flow {
 		authority: config.Authority, vault: config.Vault, dataKey: config.DataKey, trustDomain: config.TrustDomain,
 		connectors: config.Connectors, queue: config.Queue, devices: config.Devices,
 		brake: config.Brake.filled(), watchers: newWatchers(),
-		mark: config.Mark, registry: config.Registry, hasher: operator.NewHasher(config.PasswordCost),
+		mark: config.Mark, setUp: config.SetUp, registry: config.Registry, hasher: operator.NewHasher(config.PasswordCost),
 	}
 }

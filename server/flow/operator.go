@@ -278,6 +278,9 @@ func (f *Flow) CreateUser(ctx context.Context, actor Actor, name, password, role
 	if err != nil {
 		return operator.Account{}, fmt.Errorf("create account: %w", err)
 	}
+	if f.setUp != nil {
+		f.setUp()
+	}
 	return a, nil
 }
 

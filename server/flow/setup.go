@@ -65,6 +65,9 @@ func (f *Flow) Setup(ctx context.Context, code, name, password string) error {
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
+	if f.setUp != nil {
+		f.setUp()
+	}
 	return nil
 }
 
