@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +69,11 @@ func (f *Flow) AddCredential(ctx context.Context, actor Actor, in HeldCredential
 		if c.PersonID, c.DeviceID, err = f.whose(ctx, tx, in.Person, in.Device); err != nil {
 			return err
 		}
+		same, found, err := heldAlready(ctx, tx, c)
+		if err != nil || found {
+			c = same
+			return err
+		}
 		if err := tx.InsertCredential(ctx, c, sealed); err != nil {
 			return err
 		}
@@ -83,6 +89,23 @@ func (f *Flow) AddCredential(ctx context.Context, actor Actor, in HeldCredential
 		return device.Credential{}, fmt.Errorf("add credential: %w", err)
 	}
 	return c, nil
+}
+
+// heldAlready finds the token of c among those held for the same person and
+// device at the same connector: handing it in again makes no second one.
+func heldAlready(ctx context.Context, tx Tx, c device.Credential) (device.Credential, bool, error) {
+	list, of := tx.CredentialsOfDevice, c.DeviceID
+	if of == "" {
+		list, of = tx.CredentialsOfPerson, c.PersonID
+	}
+	all, err := list(ctx, of)
+	for _, k := range all {
+		if k.Held && k.Connector == c.Connector && k.PersonID == c.PersonID && k.DeviceID == c.DeviceID &&
+			k.TokenType == c.TokenType && slices.Equal(k.Identifiers, c.Identifiers) {
+			return k, true, nil
+		}
+	}
+	return c, false, err
 }
 
 // fingerprint tells tokens apart without giving anything of them away.

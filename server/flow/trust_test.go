@@ -303,6 +303,9 @@ func TestAHeldTokenIsSeenByItsConnectorAlone(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	h.notStored(token)
+	if again, err := h.AddCredential(t.Context(), admin, in); err != nil || again.ID != c.ID {
+		t.Errorf("handed in again: got %s, %v; want %s", again.ID, err, c.ID)
+	}
 	for _, of := range [][2]string{{"alice-laptop", ""}, {"", "alice@example.com"}, {"", ""}} {
 		all, err := h.Credentials(t.Context(), of[0], of[1])
 		if err != nil || len(all) != 1 || all[0].ID != c.ID || !all[0].ExpiresAt.Equal(in.ExpiresAt) {
