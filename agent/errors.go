@@ -38,6 +38,7 @@ var rows = []struct {
 	{keystore.ErrDamaged, exitUsage, "nothing was changed; restore the file, or enrol anew with a fresh --state directory"},
 	{journal.ErrNewer, exitUsage, "install the newer agent again"},
 	{journal.ErrInUse, exitNot, "an agent is running on this state directory already"},
+	{journal.ErrUnwritable, exitUsage, "its file system is read-only or it is not yours; nothing was changed"},
 	{service.ErrNoSystem, exitNot, "start it by hand: cutoff-agent run --state DIR"},
 	{fs.ErrPermission, exitUsage, "run it as the user who owns the state directory, usually root"},
 	{fs.ErrNotExist, exitUsage, "nothing was changed; restore the file, or enrol anew with a fresh --state directory"},

@@ -85,7 +85,7 @@ func open(o Options) (*agent, error) {
 	}
 	j, err := journal.Open(o.State.Journal())
 	switch {
-	case errors.Is(err, journal.ErrInUse), errors.Is(err, journal.ErrNewer):
+	case errors.Is(err, journal.ErrInUse), errors.Is(err, journal.ErrNewer), errors.Is(err, journal.ErrUnwritable):
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w: %w", o.State.Journal(), config.ErrDamaged, err)
