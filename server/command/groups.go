@@ -117,8 +117,8 @@ func (c *cli) groupSetCommand() *cobra.Command {
 					return err
 				}
 				g := resp.GetGroup()
-				return c.done(plain(g), "Group %s: warn %s, seal %s, purge %s, renew %s.", g.GetGroup(),
-					span(g.GetWarnMs()), span(g.GetSealMs()), span(g.GetPurgeMs()), span(g.GetRenewMs()))
+				return c.done(plain(g), "Group %s: warn %s, seal %s, purge %s, renew %s, approvals %d.", g.GetGroup(),
+					span(g.GetWarnMs()), span(g.GetSealMs()), span(g.GetPurgeMs()), span(g.GetRenewMs()), g.GetApprovals())
 			})
 		},
 	}

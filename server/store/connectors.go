@@ -28,7 +28,7 @@ func (t *Tx) InsertConnector(ctx context.Context, c flow.Connector) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (name) DO NOTHING`,
 		c.ID, c.Name, c.Kind, c.Product, c.Config, c.Sealed, c.Health, c.HealthDetail,
 		micros(c.CheckedAt), micros(c.LastUsed), micros(c.AddedAt), c.AddedBy)
-	return taken(res, err, "connector", c.Name)
+	return taken(res, err, "a connector", c.Name)
 }
 
 // Connector reads one by name.

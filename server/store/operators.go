@@ -15,7 +15,7 @@ import (
 func (t *Tx) InsertAccount(ctx context.Context, a operator.Account, password string) error {
 	res, err := t.tx.ExecContext(ctx, `INSERT INTO operators (name, role, password, created_at)
 		VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING`, a.Name, a.Role, password, micros(a.CreatedAt))
-	return taken(res, err, "account", a.Name)
+	return taken(res, err, "an account", a.Name)
 }
 
 // taken turns an insert that met a row of the same name into a Conflict.
@@ -25,7 +25,7 @@ func taken(res sql.Result, err error, what, name string) error {
 	}
 	n, err := res.RowsAffected()
 	if err == nil && n == 0 {
-		return fault.New(fault.Conflict, "there is an %s %q already", what, name)
+		return fault.New(fault.Conflict, "there is already %s %q", what, name)
 	}
 	return wrap(err)
 }
@@ -126,7 +126,7 @@ func (t *Tx) InsertAPIKey(ctx context.Context, k operator.APIKey) error {
 	res, err := t.tx.ExecContext(ctx, `INSERT INTO api_keys (hash, name, role, created_by, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING`,
 		k.Hash[:], k.Name, k.Role, k.CreatedBy, micros(k.CreatedAt), micros(k.ExpiresAt))
-	return taken(res, err, "API key", k.Name)
+	return taken(res, err, "an API key", k.Name)
 }
 
 // APIKey reads a key by its hash.
