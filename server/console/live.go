@@ -252,7 +252,17 @@ func timelineOf(k *cutoffv1.Cut, now time.Time) []mark {
 	opened, delivered := momentOf(k.GetOpenedAt(), now), momentOf(k.GetOrderDeliveredAt(), now)
 	receipt, settled := momentOf(k.GetReceiptAt(), now), momentOf(k.GetSettledAt(), now)
 	marks := []mark{{Label: "Opened", At: opened}}
-	if k.GetDeviceId() != "" {
+	lift := settled.Known() && delivered.Known() && delivered.at.After(settled.at)
+	if lift {
+		// The newest order is the lift's: what it did to the cut's is known no
+		// more, and must not be shown as the cut's.
+		if receipt.at.Before(delivered.at) {
+			receipt = moment{now: now}
+		}
+		marks = append(marks, mark{Label: "Settled", At: settled}, mark{Label: "Lift delivered", At: delivered},
+			mark{Label: "Lift answered", At: receipt})
+	}
+	if k.GetDeviceId() != "" && !lift {
 		first := moment{now: now}
 		if ms := k.GetFirstRemovedMs(); ms > 0 && delivered.Known() {
 			first.at = delivered.at.Add(time.Duration(ms) * time.Millisecond)
@@ -263,7 +273,9 @@ func timelineOf(k *cutoffv1.Cut, now time.Time) []mark {
 			marks = append(marks[:2], marks[3])
 		}
 	}
-	marks = append(marks, mark{Label: "Settled", At: settled})
+	if !lift {
+		marks = append(marks, mark{Label: "Settled", At: settled})
+	}
 	before, next := moment{}, true
 	for i := range marks {
 		m := &marks[i]

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/server/fault"
 )
@@ -195,6 +197,21 @@ func TestHeldCutsAreDecidedAndOpenOnesLifted(t *testing.T) {
 	wantStatus(t, "lift without a reason", v.submit("/cuts/cut_open", "/cuts/cut_open/lift"), http.StatusUnprocessableEntity)
 	wantStatus(t, "lift", v.submit("/cuts/cut_open", "/cuts/cut_open/lift", "reason", "found"), http.StatusSeeOther)
 	wantText(t, "lifting", v.get("/cuts/cut_open"), "Lifting", "found")
+}
+
+func TestALiftsDeliveryIsNotShownAsTheCuts(t *testing.T) {
+	s := newSite(t)
+	v := s.visitor().signIn("operator-olu")
+	s.change("cut_settled", func(k *cutoffv1.Cut) {
+		k.State, k.LiftReason = "lifting", "found"
+		later := k.GetSettledAt().AsTime().Add(time.Minute)
+		k.OrderDeliveredAt = timestamppb.New(later)
+	})
+	page := v.get("/cuts/cut_settled")
+	wantText(t, "lifting", page, "Lift delivered", "Lift answered")
+	if strings.Contains(page.body, "First removed") {
+		t.Error("what the lift did is shown as what the cut did")
+	}
 }
 
 func TestEvidenceIsAFile(t *testing.T) {
