@@ -61,7 +61,7 @@ users:
     client-key: prod.key
 `)
 	l.home(u, ".kube/prod.key", "-----BEGIN EC PRIVATE KEY-----\n%s\n-----END EC PRIVATE KEY-----\n")
-	l.mixed(u, "work/kube-staging.yaml", "apiVersion: v1\nkind: Config\nclusters:\n- name: staging\n  cluster: {server: https://staging.example.com}\nusers:\n- name: ci\n  user:\n    token: \"%s\"\n")
+	l.mixed(u, "projects/kube-staging.yaml", "apiVersion: v1\nkind: Config\nclusters:\n- name: staging\n  cluster: {server: https://staging.example.com}\nusers:\n- name: ci\n  user:\n    token: \"%s\"\n")
 	l.mixed(u, ".docker/config.json", "{\n\t\"auths\": {\n\t\t\"registry.example.com\": {\n\t\t\t\"auth\": \"%s\"\n\t\t},\n\t\t\"https://index.docker.io/v1/\": {\n\t\t\t\"auth\": \"%s\"\n\t\t}\n\t},\n\t\"detachKeys\": \"ctrl-e,e\"\n}\n")
 	l.home(u, ".terraform.d/credentials.tfrc.json", `{"credentials":{"app.terraform.io":{"token":"%s"}}}`)
 	l.mixed(u, ".terraformrc", "# plugins are shared\nplugin_cache_dir = \"$HOME/.terraform.d/plugin-cache\"\n\ncredentials \"tf.example.com\" {\n  token = \"%s\"\n}\n")
@@ -87,7 +87,7 @@ func (l *Laptop) registries(u User) {
 }
 
 func (l *Laptop) shells(u User) {
-	l.keep(u, ".profile", "export KUBECONFIG=$HOME/.kube/config:$HOME/work/kube-staging.yaml\nexport EDITOR=vim\n")
+	l.keep(u, ".profile", "export KUBECONFIG=$HOME/.kube/config:$HOME/projects/kube-staging.yaml\nexport EDITOR=vim\n")
 	l.keep(u, ".bashrc", "alias ll='ls -l'\n")
 	l.home(u, ".bash_history", "ls\ncurl -H 'Authorization: Bearer %s' https://api.example.com\nvim notes.md\n")
 	l.home(u, ".zsh_history", ": 1700000000:0;export API_KEY=%s\n")
