@@ -209,7 +209,7 @@ func (e *errand) child(u users.User, base *files.Dir) command.Child {
 
 func (e *errand) job(u users.User) wire.Job {
 	job := wire.Job{Mode: e.mode, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID,
-		Seconds: childSeconds, Entries: childEntries, Catalogue: e.purger.catalogue}
+		Seconds: childSeconds, Entries: childEntries, Catalogue: e.purger.catalogue, Scope: e.purger.config.Scope()}
 	if e.warrant != nil {
 		job.Recipient, job.DropRegainable = e.warrant.Recipient(), e.warrant.DropRegainable()
 		job.Taken = e.store.ids()

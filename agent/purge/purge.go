@@ -32,7 +32,9 @@ type Config struct {
 	Self string
 	// Boot reads the boot clock.
 	Boot func() time.Duration
-	Log  *slog.Logger
+	// Scope is what the device's group chose; nil: the narrowest.
+	Scope func() catalogue.Scope
+	Log   *slog.Logger
 }
 
 // Result is what a run did, complete: items noted earlier for the same cut and
@@ -88,6 +90,9 @@ func prepare(config Config) (*Purger, error) {
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if config.Scope == nil {
+		config.Scope = func() catalogue.Scope { return catalogue.Scope{} }
 	}
 	if config.Root != "" {
 		abs, err := filepath.Abs(config.Root)

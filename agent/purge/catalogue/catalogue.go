@@ -92,6 +92,10 @@ type Credential struct {
 	Keyring []map[string]string `json:"keyring,omitempty"`
 	// Harmless: what is removed gives no access by itself (a history).
 	Harmless bool `json:"harmless,omitempty"`
+	// Policy names what a group must allow before this is touched (see Scope).
+	Policy string `json:"policy,omitempty"`
+	// Last: to take it away may cut the network, so it goes after the receipt.
+	Last bool `json:"last,omitempty"`
 	// Holders are processes that keep it in memory.
 	Holders    []string `json:"holders,omitempty"`
 	Confidence string   `json:"confidence"`

@@ -55,6 +55,8 @@ func (r *reader) entry(n *yaml.Node, shared Credential) entry {
 		"follow":      r.oneOf(&e.Follow, followers),
 		"follow-as":   r.id(&e.FollowAs),
 		"harmless":    r.flag(&e.Harmless),
+		"policy":      r.oneOf(&e.Policy, policies),
+		"last":        r.flag(&e.Last),
 	})
 	r.fits(n, e)
 	return e

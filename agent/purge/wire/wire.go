@@ -70,6 +70,8 @@ type Job struct {
 	Seconds   int                    `json:"seconds"`
 	Entries   int                    `json:"entries"`
 	Catalogue []catalogue.Credential `json:"catalogue,omitempty"`
+	// Scope is what the device's group chose.
+	Scope catalogue.Scope `json:"scope"`
 }
 
 // Outcomes as the receipt has them; empty: not treated yet (plan).
