@@ -45,17 +45,11 @@ const (
 // Format is how a file is written.
 type Format string
 
-// Formats that can be edited; text and binary cannot.
+// Formats nothing is cut out of; the words for the others, and what selects
+// secrets in them, are package format's.
 const (
 	Text   Format = "text"
 	Binary Format = "binary"
-	INI    Format = "ini"
-	JSON   Format = "json"
-	YAML   Format = "yaml"
-	TOML   Format = "toml"
-	Netrc  Format = "netrc"
-	Npmrc  Format = "npmrc"
-	HCL    Format = "hcl"
 )
 
 // Credential is one kind of credential in one kind of place.

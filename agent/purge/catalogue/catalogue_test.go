@@ -77,6 +77,8 @@ func TestMistakesAreNamedByLineAndColumn(t *testing.T) {
 		{"a danger that is no number", "danger: 3", "danger: high", "thing.yaml:7:13: want a number"},
 		{"a path from nowhere", "[~/.thing]", "[.thing]", "thing.yaml:9:15: want a path"},
 		{"an edit without secrets", "    secrets: [token]\n", "", "thing.yaml:5:5: action edit needs secrets"},
+		{"an edit of an unknown format", "format: ini", "format: plist", "thing.yaml:10:13: want one of dotenv, hcl, ini"},
+		{"a selector its format cannot have", "[token]", "[a.b.token]", `thing.yaml:5:5: selector "a.b.token": want at most 2 parts`},
 		{"an unknown system", "linux:", "linus:", `thing.yaml:9:7: unknown key "linus"`},
 		{"broken YAML", "danger: 3", "danger: [3", "thing.yaml:"},
 		{"nothing at all", good, "", "thing.yaml:1:1: file is empty"},

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"gopkg.in/yaml.v3"
+
+	"cutoff/agent/purge/format"
 )
 
 // product reads one file: what its credentials share, and each of them.
@@ -84,7 +86,7 @@ func Followers() []string { return slices.Clone(followers) }
 
 // fits checks what depends on two keys.
 func (r *reader) fits(n *yaml.Node, e entry) {
-	editable := slices.Contains([]Format{INI, JSON, YAML, TOML, Netrc, Npmrc, HCL}, e.Format)
+	editable := slices.Contains(format.Formats(), string(e.Format))
 	switch {
 	case e.Action == Edit && !editable:
 		r.bad(n, "action edit needs a format that can be edited")
@@ -106,6 +108,11 @@ func (r *reader) fits(n *yaml.Node, e entry) {
 		r.bad(n, "follow and follow-as go together")
 	case (e.Identify == "") != (len(e.Identifiers) == 0) && e.Action != KeyringDelete && e.Action != AgentClear:
 		r.bad(n, "identify and identifiers go together")
+	}
+	if editable && len(e.Secrets) > 0 {
+		if err := format.Check(string(e.Format), e.Secrets); err != nil {
+			r.bad(n, "%v", err)
+		}
 	}
 }
 

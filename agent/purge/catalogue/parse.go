@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"cutoff/agent/purge/format"
 )
 
 // Problem is one mistake in a catalogue file.
@@ -55,7 +57,7 @@ func (e entry) on(goos string) Credential {
 var (
 	systems     = []string{"linux", "darwin", "windows"}
 	actions     = []string{"delete", "delete-dir", "edit", "keyring-delete", "agent-clear", "look"}
-	formats     = []string{"text", "ini", "json", "yaml", "toml", "netrc", "npmrc", "hcl", "binary"}
+	formats     = append(format.Formats(), string(Text), string(Binary))
 	confidences = []string{"confirmed", "unconfirmed"}
 	idPattern   = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 	pathPattern = regexp.MustCompile(`^(~/|/|\$[A-Za-z][A-Za-z0-9_]*(\[\])?(/|$)|%[A-Z]+%\\)`)
@@ -99,8 +101,8 @@ type reader struct {
 	problems []error
 }
 
-func (r *reader) bad(n *yaml.Node, format string, args ...any) {
-	r.problems = append(r.problems, &Problem{File: r.file, Line: n.Line, Column: n.Column, Message: fmt.Sprintf(format, args...)})
+func (r *reader) bad(n *yaml.Node, message string, args ...any) {
+	r.problems = append(r.problems, &Problem{File: r.file, Line: n.Line, Column: n.Column, Message: fmt.Sprintf(message, args...)})
 }
 
 // fields hands each key of a mapping to its reader and refuses unknown,

@@ -1,6 +1,38 @@
-// Package format cuts secrets out of mixed files and leaves every other byte
-// as it was: comments, order, indentation, line ends, byte order mark. It works
-// on bytes and must not open a file or decide what is secret.
+// Package format cuts secrets out of mixed files and leaves every other byte as
+// it was: comments, order, indentation, line ends, byte order mark.
+//
+// A selector says what goes. It is a path of keys joined by dots:
+//
+//	auths.*.auth            one key, any key, one key; of a list: its indices
+//	**.password             at any depth
+//	*password*              * stands for any run of characters in a key
+//	registry\.io.token      a backslash takes a dot, a star, a bar, a bracket as it is
+//	servers.server.@pass    xml: an attribute
+//	add[key=*Password].@value   xml: only where the element's attribute key matches
+//	*index-url|userinfo     of a URL in the value only user:password@ goes
+//	channels|path-token     of a URL in the value only the token after /t/ goes
+//
+// Case never counts. What is selected takes all that is below it along. A
+// selector that ends in ** is refused, and so is a line of any kind.
+//
+//	format      a path is                              what goes
+//	json jsonc  keys and indices                       the value: "", null, [] or {}; jsonc is JSON as editors
+//	                                                   write it, with comments and trailing commas
+//	yaml toml   keys and indices                       the scalars: ""
+//	hcl         block type, labels, argument           the value: ""
+//	xml         elements, then perhaps @attribute      the text between the tags, the attribute's value
+//	ini         key, or section.key                    the line, with those that go on with it
+//	npmrc       the key, or its part after the last :  the line
+//	netrc       the word: password, account            the word and its value
+//	dotenv      the name                               the value; name, export and quotes stay
+//	properties  the key, dots and all                  the value
+//	lines       the line without its outer blanks      the line; "first ... last": all lines from one to the other
+//	sqlite      table[column=pattern]                  the rows, from every page, log and journal of the database
+//
+// In npmrc, netrc, dotenv, properties and lines a dot is a letter like any
+// other. A key that somebody switched off by making its line a comment goes as
+// well. The package works on bytes and must not open a file or decide what is
+// secret.
 package format
 
 import (
@@ -20,22 +52,21 @@ var ErrSyntax = errors.New("file does not parse")
 const MaxDepth = 200
 
 // Cut returns data without the selected secrets, and how many were cut; data
-// itself, unchanged, when none were. Selectors are key names for the line
-// formats (ini, npmrc, netrc) and dotted paths with * for the others (json,
-// yaml, toml, hcl). Line formats lose the line or the words, the others keep
-// the key with an empty value.
-func Cut(format string, data []byte, selectors []string) ([]byte, int, error) {
-	cut, ok := map[string]func([]byte, []string) ([]span, error){
-		"ini": cutINI, "npmrc": cutNpmrc, "netrc": cutNetrc, "json": cutJSON, "yaml": cutYAML, "toml": cutTOML, "hcl": cutHCL,
-	}[format]
-	if !ok {
+// itself, unchanged, when none were.
+func Cut(format string, data []byte, texts []string) ([]byte, int, error) {
+	g, ok := grammars[format]
+	if !ok || g.cut == nil {
 		return nil, 0, fmt.Errorf("cut %q: %w", format, errors.ErrUnsupported)
+	}
+	all, err := parse(g, texts)
+	if err != nil {
+		return nil, 0, err
 	}
 	body := bytes.TrimPrefix(data, bom)
 	if bytes.IndexByte(body, 0) >= 0 {
 		return nil, 0, fmt.Errorf("%s: %w: it has zero bytes", format, ErrSyntax)
 	}
-	spans, err := cut(body, selectors)
+	spans, err := g.cut(body, all)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", format, err)
 	}
@@ -90,46 +121,21 @@ func lines(data []byte) []line {
 	return out
 }
 
-// selector is a dotted path; a part * stands for any key or index.
-type selector []string
-
-func selectors(texts []string) []selector {
-	out := make([]selector, len(texts))
-	for i, t := range texts {
-		out[i] = strings.Split(t, ".")
-	}
-	return out
-}
-
-// selects reports whether path is selected.
-func selects(all []selector, path []string) bool {
-	for _, s := range all {
-		if len(s) != len(path) {
-			continue
-		}
-		hit := true
-		for i := range s {
-			if s[i] != "*" && s[i] != path[i] {
-				hit = false
-				break
-			}
-		}
-		if hit {
-			return true
-		}
-	}
-	return false
-}
-
 // commented finds a secret in a comment: a line that somebody switched off.
 type commented struct{ pattern *regexp.Regexp }
 
-func newCommented(texts []string) commented {
-	names := make([]string, 0, len(texts))
-	for _, t := range texts {
-		names = append(names, regexp.QuoteMeta(t[strings.LastIndexByte(t, '.')+1:]))
+func newCommented(all selectors) commented {
+	var names []string
+	for _, s := range all {
+		// A key of any name would take every comment along.
+		if last := s.parts[len(s.parts)-1]; s.strip == whole && !last.key.wild() {
+			names = append(names, last.key.quoted())
+		}
 	}
-	return commented{regexp.MustCompile(`^[\s#;/*-]*["']?(?:` + strings.Join(names, "|") + `)["']?\s*[:=]\s*["']?[^\s"']`)}
+	if len(names) == 0 {
+		return commented{}
+	}
+	return commented{regexp.MustCompile(`(?i)^[\s#;/*-]*["']?(?:` + strings.Join(names, "|") + `)["']?\s*[:=]\s*["']?[^\s"']`)}
 }
 
-func (c commented) in(comment string) bool { return c.pattern.MatchString(comment) }
+func (c commented) in(comment string) bool { return c.pattern != nil && c.pattern.MatchString(comment) }

@@ -90,7 +90,7 @@ func TestWhatDoesNotParseIsNotCut(t *testing.T) {
 		{"yaml", "a: [1\n"}, {"yaml", "a: b: c\n"}, {"yaml", "\tx: 1\n"}, {"toml", "a = \n"}, {"toml", "[a\nb=1\n"}, {"toml", "a = \"x\n"}, {"toml", "a = 1 b = 2\n"},
 		{"hcl", "credentials \"x\" {\n token = \"y\"\n"}, {"hcl", "= 1\n"}, {"netrc", "machine\n"}, {"netrc", "hello world\n"}, {"npmrc", "a=\x00b"},
 	} {
-		out, n, err := format.Cut(c.format, []byte(c.in), []string{"a", "password", "credentials.*.token"})
+		out, n, err := format.Cut(c.format, []byte(c.in), []string{"a", "password"})
 		if !errors.Is(err, format.ErrSyntax) || out != nil || n != 0 {
 			t.Errorf("%s %.40q: got %d cuts, %v", c.format, c.in, n, err)
 		}
@@ -101,7 +101,7 @@ func TestWhatDoesNotParseIsNotCut(t *testing.T) {
 }
 
 func TestAnUnknownFormatIsRefused(t *testing.T) {
-	if _, _, err := format.Cut("xml", []byte("<a/>"), []string{"a"}); !errors.Is(err, errors.ErrUnsupported) {
+	if _, _, err := format.Cut("plist", []byte("<a/>"), []string{"a"}); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 
 // cutHCL empties the selected string arguments; the path of an argument is the
 // block's type and labels, then its own name.
-func cutHCL(data []byte, texts []string) ([]span, error) {
-	h := &hclScanner{data: data, selectors: selectors(texts), off: newCommented(texts)}
+func cutHCL(data []byte, all selectors) ([]span, error) {
+	h := &hclScanner{data: data, selectors: all, off: newCommented(all)}
 	if err := h.body(nil, 0); err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func cutHCL(data []byte, texts []string) ([]span, error) {
 type hclScanner struct {
 	data      []byte
 	at        int
-	selectors []selector
+	selectors selectors
 	off       commented
 	out       []span
 }
@@ -117,7 +117,7 @@ func (h *hclScanner) value(path []string, depth int) error {
 		if err := h.str(); err != nil {
 			return err
 		}
-		if selects(h.selectors, path) && h.at-from > 2 {
+		if h.selectors.match(path, nil) == whole && h.at-from > 2 {
 			h.out = append(h.out, span{from: from, to: h.at, with: `""`})
 		}
 		return nil
@@ -125,7 +125,7 @@ func (h *hclScanner) value(path []string, depth int) error {
 		if err := h.heredoc(); err != nil {
 			return err
 		}
-		if selects(h.selectors, path) {
+		if h.selectors.match(path, nil) == whole {
 			h.out = append(h.out, span{from: from, to: h.at, with: `""`})
 		}
 		return nil

@@ -3,25 +3,25 @@ package format
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 )
 
 // cutINI removes the lines of the named keys in any section, with the indented
 // lines that go on with their value, and such lines in comments.
-func cutINI(data []byte, names []string) ([]span, error) {
+func cutINI(data []byte, all selectors) ([]span, error) {
 	var (
 		out     []span
 		section bool
 		inKey   bool // an indented line goes on with a value
 		inGone  bool // and that value goes
 	)
-	off := newCommented(names)
+	name := ""
+	off := newCommented(all)
 	for i, l := range lines(data) {
 		trimmed := strings.TrimSpace(l.text)
 		indented := l.text != "" && (l.text[0] == ' ' || l.text[0] == '\t')
 		key, hasKey := iniKey(trimmed)
-		secret := hasKey && isSecretLine(trimmed, key, names)
+		secret := hasKey && isSecretLine(trimmed, name, key, all)
 		switch {
 		case trimmed == "":
 		case trimmed[0] == '#' || trimmed[0] == ';':
@@ -33,6 +33,7 @@ func cutINI(data []byte, names []string) ([]span, error) {
 				return nil, fmt.Errorf("%w: line %d: section without end", ErrSyntax, i+1)
 			}
 			section, inKey, inGone = true, false, false
+			name = strings.TrimSpace(trimmed[1:strings.LastIndexByte(trimmed, ']')])
 		case indented && inKey:
 			if inGone || secret {
 				out = append(out, span{from: l.from, to: l.to})
@@ -66,8 +67,8 @@ func iniKey(text string) (string, bool) {
 	return strings.TrimSpace(text[:i]), true
 }
 
-func isSecretLine(text, key string, names []string) bool {
-	if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, key) }) {
+func isSecretLine(text, section, key string, all selectors) bool {
+	if all.inSection(section, key) != whole {
 		return false
 	}
 	i := strings.Index(text, key) + len(key)
@@ -79,7 +80,7 @@ var fromEnvironment = regexp.MustCompile(`^"?\$\{[A-Za-z_][A-Za-z0-9_]*[?]?\}"?$
 
 // cutNpmrc removes the lines whose key, or its part after the last colon, is
 // one of names.
-func cutNpmrc(data []byte, names []string) ([]span, error) {
+func cutNpmrc(data []byte, all selectors) ([]span, error) {
 	var out []span
 	for _, l := range lines(data) {
 		trimmed := strings.TrimLeft(strings.TrimSpace(l.text), "#; \t")
@@ -90,7 +91,7 @@ func cutNpmrc(data []byte, names []string) ([]span, error) {
 		key = strings.TrimSuffix(strings.TrimSpace(key), "[]")
 		name := strings.Trim(key[strings.LastIndexByte(key, ':')+1:], `"' `)
 		value = strings.TrimSpace(value)
-		if slices.Contains(names, name) && value != "" && !fromEnvironment.MatchString(value) {
+		if all.name(name) == whole && value != "" && !fromEnvironment.MatchString(value) {
 			out = append(out, span{from: l.from, to: l.to})
 		}
 	}

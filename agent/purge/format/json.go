@@ -9,8 +9,8 @@ import (
 
 // cutJSON empties the selected values of JSON, with comments and trailing
 // commas as editors' dialects allow.
-func cutJSON(data []byte, texts []string) ([]span, error) {
-	s := &jsonScanner{data: data, selectors: selectors(texts), off: newCommented(texts)}
+func cutJSON(data []byte, all selectors) ([]span, error) {
+	s := &jsonScanner{data: data, selectors: all, off: newCommented(all)}
 	if err := s.value(0); err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ type jsonScanner struct {
 	data      []byte
 	at        int
 	path      []string
-	selectors []selector
+	selectors selectors
 	off       commented
 	out       []span
 }
@@ -50,7 +50,7 @@ func (s *jsonScanner) value(depth int) error {
 		return err
 	}
 	text := string(s.data[from:s.at])
-	if empty != "" && text != empty && text != "null" && text != "false" && selects(s.selectors, s.path) {
+	if empty != "" && text != empty && text != "null" && text != "false" && s.selectors.match(s.path, nil) == whole {
 		s.out = append(s.out, span{from: from, to: s.at, with: empty})
 	}
 	return nil

@@ -9,9 +9,12 @@ import (
 )
 
 // cutNetrc removes the named words with their values; a line left empty goes.
-func cutNetrc(data []byte, names []string) ([]span, error) {
-	n := &netrc{data: data, names: names,
-		off: regexp.MustCompile(`(?:^|\s)(?:` + strings.Join(names, "|") + `)\s+\S`)}
+func cutNetrc(data []byte, all selectors) ([]span, error) {
+	quoted := make([]string, len(all))
+	for i, s := range all {
+		quoted[i] = s.parts[0].key.quoted()
+	}
+	n := &netrc{data: data, selectors: all, off: regexp.MustCompile(`(?i)(?:^|\s)(?:` + strings.Join(quoted, "|") + `)\s+\S`)}
 	for {
 		word, from, ok := n.word()
 		if !ok {
@@ -23,7 +26,7 @@ func cutNetrc(data []byte, names []string) ([]span, error) {
 			if !ok {
 				return nil, fmt.Errorf("%w: %s without value", ErrSyntax, word)
 			}
-			if slices.Contains(names, word) && n.at > at {
+			if all.name(word) == whole && n.at > at {
 				n.out = append(n.out, span{from: n.before(from), to: n.at})
 			}
 		case "default":
@@ -36,11 +39,11 @@ func cutNetrc(data []byte, names []string) ([]span, error) {
 }
 
 type netrc struct {
-	data  []byte
-	at    int
-	names []string
-	off   *regexp.Regexp
-	out   []span
+	data      []byte
+	at        int
+	selectors selectors
+	off       *regexp.Regexp
+	out       []span
 }
 
 // word returns the next word, which may be quoted, and where it begins;

@@ -8,8 +8,8 @@ import (
 )
 
 // cutTOML empties the selected string values.
-func cutTOML(data []byte, texts []string) ([]span, error) {
-	t := &tomlScanner{data: data, selectors: selectors(texts), off: newCommented(texts)}
+func cutTOML(data []byte, all selectors) ([]span, error) {
+	t := &tomlScanner{data: data, selectors: all, off: newCommented(all)}
 	var table []string
 	for {
 		t.blank(true)
@@ -35,7 +35,7 @@ func cutTOML(data []byte, texts []string) ([]span, error) {
 type tomlScanner struct {
 	data      []byte
 	at        int
-	selectors []selector
+	selectors selectors
 	off       commented
 	out       []span
 }
@@ -160,7 +160,7 @@ func (t *tomlScanner) value(path []string, depth int) error {
 		if err := t.str(c); err != nil {
 			return err
 		}
-		if selects(t.selectors, path) && strings.Trim(string(t.data[from:t.at]), `"'`) != "" {
+		if t.selectors.match(path, nil) == whole && strings.Trim(string(t.data[from:t.at]), `"'`) != "" {
 			t.out = append(t.out, span{from: from, to: t.at, with: `""`})
 		}
 		return nil

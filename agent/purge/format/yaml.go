@@ -17,12 +17,12 @@ const maxNodes = 200_000
 // cutYAML puts "" where the selected scalars are. The result is read again and
 // must be the same tree but for them: a form of YAML that the positions do not
 // cover is ErrSyntax, never a broken file.
-func cutYAML(data []byte, texts []string) ([]span, error) {
+func cutYAML(data []byte, all selectors) ([]span, error) {
 	docs, err := documents(data)
 	if err != nil {
 		return nil, err
 	}
-	y := &yamlCutter{data: data, starts: lineStarts(data), selectors: selectors(texts)}
+	y := &yamlCutter{data: data, starts: lineStarts(data), selectors: all}
 	for _, doc := range docs {
 		if err := y.walk(doc, nil, false, 0); err != nil {
 			return nil, err
@@ -32,7 +32,7 @@ func cutYAML(data []byte, texts []string) ([]span, error) {
 	if err := y.check(docs, spans); err != nil {
 		return nil, err
 	}
-	return y.withComments(docs, spans, newCommented(texts)), nil
+	return y.withComments(docs, spans, newCommented(all)), nil
 }
 
 func documents(data []byte) ([]*yaml.Node, error) {
@@ -54,7 +54,7 @@ func documents(data []byte) ([]*yaml.Node, error) {
 type yamlCutter struct {
 	data      []byte
 	starts    []int
-	selectors []selector
+	selectors selectors
 	out       []span
 	nodes     int
 }
@@ -64,7 +64,7 @@ func (y *yamlCutter) walk(n *yaml.Node, path []string, flow bool, depth int) err
 	if y.nodes++; y.nodes > maxNodes || depth > MaxDepth {
 		return fmt.Errorf("%w: too much of it", ErrSyntax)
 	}
-	if len(path) > 0 && selects(y.selectors, path) {
+	if len(path) > 0 && y.selectors.match(path, nil) == whole {
 		return y.empty(n, flow, depth)
 	}
 	flow = flow || n.Style&yaml.FlowStyle != 0
