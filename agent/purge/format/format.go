@@ -121,21 +121,45 @@ func lines(data []byte) []line {
 	return out
 }
 
-// commented finds a secret in a comment: a line that somebody switched off.
-type commented struct{ pattern *regexp.Regexp }
+// commented finds secrets in a comment: a line that somebody switched off.
+type commented struct {
+	pattern *regexp.Regexp
+	strips  []strip
+}
 
 func newCommented(all selectors) commented {
-	var names []string
+	var (
+		c     commented
+		names []string
+	)
 	for _, s := range all {
-		// A key of any name would take every comment along.
-		if last := s.parts[len(s.parts)-1]; s.strip == whole && !last.key.wild() {
+		last := s.parts[len(s.parts)-1]
+		switch {
+		case s.strip != whole:
+			c.strips = append(c.strips, s.strip)
+		case !last.key.wild(): // a key of any name would take every comment along
 			names = append(names, last.key.quoted())
 		}
 	}
-	if len(names) == 0 {
-		return commented{}
+	if len(names) > 0 {
+		c.pattern = regexp.MustCompile(`(?i)^[\s#;/*-]*["']?(?:` + strings.Join(names, "|") + `)["']?\s*[:=]\s*["']?[^\s"']`)
 	}
-	return commented{regexp.MustCompile(`(?i)^[\s#;/*-]*["']?(?:` + strings.Join(names, "|") + `)["']?\s*[:=]\s*["']?[^\s"']`)}
+	return c
 }
 
 func (c commented) in(comment string) bool { return c.pattern != nil && c.pattern.MatchString(comment) }
+
+// spans are what goes of the comment between from and to: with stands for a
+// comment that holds a secret in one of its lines.
+func (c commented) spans(data []byte, from, to int, with string) []span {
+	for _, l := range lines(data[from:to]) {
+		if c.in(l.text) {
+			return []span{{from: from, to: to, with: with}}
+		}
+	}
+	var out []span
+	for _, how := range c.strips {
+		out = append(out, how.spans(data, from, to)...)
+	}
+	return out
+}

@@ -3,6 +3,7 @@ package format
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -113,22 +114,6 @@ func (h *hclScanner) value(path []string, depth int) error {
 	}
 	from := h.at
 	switch {
-	case h.data[h.at] == '"':
-		if err := h.str(); err != nil {
-			return err
-		}
-		if h.selectors.match(path, nil) == whole && h.at-from > 2 {
-			h.out = append(h.out, span{from: from, to: h.at, with: `""`})
-		}
-		return nil
-	case bytes.HasPrefix(h.data[h.at:], []byte("<<")):
-		if err := h.heredoc(); err != nil {
-			return err
-		}
-		if h.selectors.match(path, nil) == whole {
-			h.out = append(h.out, span{from: from, to: h.at, with: `""`})
-		}
-		return nil
 	case h.data[h.at] == '{':
 		h.at++
 		if err := h.body(path, depth); err != nil {
@@ -142,17 +127,71 @@ func (h *hclScanner) value(path []string, depth int) error {
 	case h.data[h.at] == '[':
 		return h.list(path, depth)
 	}
-	for h.at < len(h.data) && !bytes.ContainsRune([]byte(",]}#\r\n"), rune(h.data[h.at])) {
-		h.at++
+	if err := h.expression(); err != nil {
+		return err
 	}
-	if strings.TrimSpace(string(h.data[from:h.at])) == "" {
+	switch how := h.selectors.match(path, nil); {
+	case how == keep:
+	case how != whole:
+		h.out = append(h.out, how.spans(h.data, from, h.at)...)
+	case bytes.IndexByte(h.data[from:h.at], '"') >= 0 || bytes.HasPrefix(h.data[from:], []byte("<<")):
+		if h.at-from > 2 {
+			h.out = append(h.out, span{from: from, to: h.at, with: `""`})
+		}
+	case h.data[from] >= '0' && h.data[from] <= '9' && h.at-from > 1:
+		h.out = append(h.out, span{from: from, to: h.at, with: "0"})
+	}
+	return nil
+}
+
+// expression reads a value that is no list and no object: a string, a number, a
+// name, a call, and what operators join of them.
+func (h *hclScanner) expression() error {
+	from, end, open := h.at, h.at, 0
+	for h.at < len(h.data) {
+		switch c := h.data[h.at]; {
+		case c == '"':
+			if err := h.str(); err != nil {
+				return err
+			}
+			end = h.at
+			continue
+		case bytes.HasPrefix(h.data[h.at:], []byte("<<")):
+			if err := h.heredoc(); err != nil {
+				return err
+			}
+			end = h.at
+			continue
+		case c == '(' || c == '[' || c == '{':
+			open++
+		case open > 0 && (c == ')' || c == ']' || c == '}'):
+			open--
+		case open == 0 && (c == ',' || c == ']' || c == '}' || c == '\n' || c == '\r'),
+			open == 0 && (c == '#' || bytes.HasPrefix(h.data[h.at:], []byte("//")) || bytes.HasPrefix(h.data[h.at:], []byte("/*"))):
+			return h.ended(from, end)
+		case space(c):
+			h.at++
+			continue
+		}
+		h.at++
+		end = h.at
+	}
+	if open > 0 {
+		return h.bad("bracket without end")
+	}
+	return h.ended(from, end)
+}
+
+func (h *hclScanner) ended(from, end int) error {
+	if h.at = end; end == from {
 		return h.bad("value is missing")
 	}
 	return nil
 }
 
 func (h *hclScanner) list(path []string, depth int) error {
-	for h.at++; ; {
+	h.at++
+	for i := 0; ; i++ {
 		if err := h.blank(true); err != nil {
 			return err
 		}
@@ -160,7 +199,7 @@ func (h *hclScanner) list(path []string, depth int) error {
 			h.at++
 			return nil
 		}
-		if err := h.value(append(path[:len(path):len(path)], "0"), depth+1); err != nil {
+		if err := h.value(append(path[:len(path):len(path)], strconv.Itoa(i)), depth+1); err != nil {
 			return err
 		}
 		if err := h.blank(true); err != nil {
@@ -233,10 +272,5 @@ func (h *hclScanner) blank(lineEnds bool) error {
 }
 
 func (h *hclScanner) comment(from int, with string) {
-	for _, l := range lines(h.data[from:h.at]) {
-		if h.off.in(l.text) {
-			h.out = append(h.out, span{from: from, to: h.at, with: with})
-			return
-		}
-	}
+	h.out = append(h.out, h.off.spans(h.data, from, h.at, with)...)
 }

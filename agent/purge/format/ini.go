@@ -6,51 +6,117 @@ import (
 	"strings"
 )
 
-// cutINI removes the lines of the named keys in any section, with the indented
-// lines that go on with their value, and such lines in comments.
+// cutINI removes the lines of the selected keys, with the deeper indented lines
+// that go on with their value, and such lines in comments. It reads the dialects
+// of configparser, git, MySQL and pip: keys may stand without a value, and a
+// value that ends in a backslash goes on.
 func cutINI(data []byte, all selectors) ([]span, error) {
-	var (
-		out     []span
-		section bool
-		inKey   bool // an indented line goes on with a value
-		inGone  bool // and that value goes
-	)
-	name := ""
-	off := newCommented(all)
-	for i, l := range lines(data) {
-		trimmed := strings.TrimSpace(l.text)
-		indented := l.text != "" && (l.text[0] == ' ' || l.text[0] == '\t')
-		key, hasKey := iniKey(trimmed)
-		secret := hasKey && isSecretLine(trimmed, name, key, all)
-		switch {
-		case trimmed == "":
-		case trimmed[0] == '#' || trimmed[0] == ';':
-			if off.in(trimmed) {
-				out = append(out, span{from: l.from, to: l.to})
-			}
-		case trimmed[0] == '[' && !indented:
-			if !strings.Contains(trimmed, "]") {
-				return nil, fmt.Errorf("%w: line %d: section without end", ErrSyntax, i+1)
-			}
-			section, inKey, inGone = true, false, false
-			name = strings.TrimSpace(trimmed[1:strings.LastIndexByte(trimmed, ']')])
-		case indented && inKey:
-			if inGone || secret {
-				out = append(out, span{from: l.from, to: l.to})
-			}
-		case !section:
-			return nil, fmt.Errorf("%w: line %d: before the first section", ErrSyntax, i+1)
-		case !hasKey:
-			return nil, fmt.Errorf("%w: line %d: no key", ErrSyntax, i+1)
-		default:
-			inKey, inGone = true, secret
-			if secret {
-				out = append(out, span{from: l.from, to: l.to})
-			}
+	i := &ini{data: data, selectors: all, off: newCommented(all)}
+	for n, l := range lines(data) {
+		if what := i.line(l); what != "" {
+			return nil, fmt.Errorf("%w: line %d: %s", ErrSyntax, n+1, what)
 		}
 	}
-	return out, nil
+	return merge(i.out), nil
 }
+
+type ini struct {
+	data      []byte
+	selectors selectors
+	off       commented
+	section   string
+	inSection bool
+	// The key that deeper lines go on with: how far it is indented, what of its
+	// value goes, and whether a backslash takes the next line along.
+	inKey   bool
+	indent  int
+	how     strip
+	slashed bool
+	out     []span
+}
+
+// line reads one line and returns what is wrong with it.
+func (i *ini) line(l line) string {
+	trimmed := strings.TrimSpace(l.text)
+	if trimmed == "" {
+		i.slashed = false
+		return ""
+	}
+	indent := len(l.text) - len(strings.TrimLeft(l.text, " \t"))
+	key, hasKey := iniKey(trimmed)
+	slashed := i.slashed
+	i.slashed = strings.HasSuffix(trimmed, "\\")
+	switch {
+	case i.inKey && slashed && i.how != keep && !looksLikeKey(trimmed):
+		i.gone(l, i.how)
+	case trimmed[0] == '#' || trimmed[0] == ';':
+		i.out = append(i.out, i.off.spans(i.data, l.from, l.to, "")...)
+	case trimmed[0] == '[' && (indent == 0 || !i.inKey || indent <= i.indent):
+		return i.header(l, trimmed)
+	case i.inKey && indent > i.indent:
+		if how := i.secret(trimmed, key, hasKey); i.how == whole || how == whole {
+			i.gone(l, whole)
+		} else {
+			i.gone(l, i.how|how)
+		}
+	case trimmed[0] == '!' && i.inKey: // MySQL's !include
+	case !i.inSection:
+		return "before the first section"
+	case !hasKey && strings.ContainsAny(trimmed, " \t"):
+		return "no key"
+	default:
+		i.inKey, i.indent, i.how = true, indent, i.selectors.inSection(i.section, key)
+		i.gone(l, i.secret(trimmed, key, hasKey))
+	}
+	return ""
+}
+
+// header reads [section], after which a key may stand (git).
+func (i *ini) header(l line, trimmed string) string {
+	end := strings.Index(trimmed, `"]`) + 1
+	if end == 0 {
+		end = strings.IndexByte(trimmed, ']')
+	}
+	if end < 0 {
+		return "section without end"
+	}
+	i.section, i.inSection, i.inKey, i.how, i.slashed = strings.TrimSpace(trimmed[1:end]), true, false, keep, false
+	rest := strings.TrimSpace(trimmed[end+1:])
+	if key, hasKey := iniKey(rest); hasKey && rest[0] != '#' && rest[0] != ';' {
+		from := l.from + strings.LastIndex(l.text, rest)
+		switch how := i.secret(rest, key, true); how {
+		case keep:
+		case whole:
+			i.out = append(i.out, span{from: from, to: from + len(rest)})
+		default:
+			i.out = append(i.out, how.spans(i.data, from, l.to)...)
+		}
+	}
+	return ""
+}
+
+func (i *ini) gone(l line, how strip) {
+	switch how {
+	case keep:
+	case whole:
+		i.out = append(i.out, span{from: l.from, to: l.to})
+	default:
+		i.out = append(i.out, how.spans(i.data, l.from, l.to)...)
+	}
+}
+
+// secret says what of a key's value goes; a key without value has none.
+func (i *ini) secret(text, key string, hasKey bool) strip {
+	if !hasKey || strings.Trim(text[strings.Index(text, key)+len(key):], " \t=:") == "" {
+		return keep
+	}
+	return i.selectors.inSection(i.section, key)
+}
+
+// looksLikeKey: a line that begins anew, whatever the line before ended in.
+func looksLikeKey(text string) bool { return keyLine.MatchString(text) }
+
+var keyLine = regexp.MustCompile(`^(?:\[|[\w.-]+\s*[=:]\s*[^\s=])`)
 
 // iniKey returns what is before the first = (or :, where there is no =).
 func iniKey(text string) (string, bool) {
@@ -65,14 +131,6 @@ func iniKey(text string) (string, bool) {
 		return "", false
 	}
 	return strings.TrimSpace(text[:i]), true
-}
-
-func isSecretLine(text, section, key string, all selectors) bool {
-	if all.inSection(section, key) != whole {
-		return false
-	}
-	i := strings.Index(text, key) + len(key)
-	return strings.Trim(text[i:], " \t=:") != ""
 }
 
 // fromEnvironment: the value is a variable's name and no secret.

@@ -50,10 +50,40 @@ func (s *jsonScanner) value(depth int) error {
 		return err
 	}
 	text := string(s.data[from:s.at])
-	if empty != "" && text != empty && text != "null" && text != "false" && s.selectors.match(s.path, nil) == whole {
-		s.out = append(s.out, span{from: from, to: s.at, with: empty})
+	switch how := s.selectors.match(s.path, nil); how {
+	case keep:
+	case whole:
+		if empty != "" && text != empty && text != "null" && text != "false" {
+			s.out = append(s.out, span{from: from, to: s.at, with: empty})
+		}
+	default:
+		s.strip(how, from)
 	}
 	return nil
+}
+
+// strip takes what goes out of the string that began at from; one that hides it
+// behind escapes is written anew.
+func (s *jsonScanner) strip(how strip, from int) {
+	var was, is string
+	if s.data[from] != '"' || json.Unmarshal(s.data[from:s.at], &was) != nil {
+		return
+	}
+	want, any := how.of(was)
+	if !any {
+		return
+	}
+	spans := how.spans(s.data, from, s.at)
+	rest := s.data[from:s.at]
+	if len(spans) > 0 {
+		rest = apply(s.data[:s.at], spans)[from:]
+	}
+	if json.Unmarshal(rest, &is) == nil && is == want {
+		s.out = append(s.out, spans...)
+		return
+	}
+	anew, _ := json.Marshal(want) // a string
+	s.out = append(s.out, span{from: from, to: s.at, with: string(anew)})
 }
 
 // read reads one value and returns what an empty one looks like.
@@ -190,15 +220,9 @@ func (s *jsonScanner) blank() error {
 
 // comment empties a comment that has a secret in it.
 func (s *jsonScanner) comment(from int) {
-	text := bytes.TrimRight(s.data[from:s.at], "\r")
-	for _, l := range lines(text) {
-		if s.off.in(l.text) {
-			with := "//"
-			if bytes.HasPrefix(text, []byte("/*")) {
-				with = "/**/"
-			}
-			s.out = append(s.out, span{from: from, to: from + len(text), with: with})
-			return
-		}
+	to, with := from+len(bytes.TrimRight(s.data[from:s.at], "\r")), "//"
+	if s.data[from+1] == '*' {
+		with = "/**/"
 	}
+	s.out = append(s.out, s.off.spans(s.data, from, to, with)...)
 }

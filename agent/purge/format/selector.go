@@ -26,15 +26,15 @@ var grammars = map[string]grammar{
 	"ini":        {cut: cutINI, parts: 2},
 	"npmrc":      {cut: cutNpmrc, parts: 1},
 	"netrc":      {cut: cutNetrc, parts: 1},
-	"dotenv":     {parts: 1},
-	"properties": {parts: 1},
-	"lines":      {parts: 1, blocks: true},
+	"dotenv":     {cut: cutDotenv, parts: 1},
+	"properties": {cut: cutProperties, parts: 1},
+	"lines":      {cut: cutLines, parts: 1, blocks: true},
 	"json":       {cut: cutJSON},
 	"jsonc":      {cut: cutJSON},
 	"yaml":       {cut: cutYAML},
 	"toml":       {cut: cutTOML},
 	"hcl":        {cut: cutHCL},
-	"xml":        {attributes: true},
+	"xml":        {cut: cutXML, attributes: true},
 	"sqlite":     {parts: 1, rows: true},
 }
 
@@ -125,14 +125,14 @@ type part struct {
 	of    string
 }
 
-// strip is which part of a selected value goes.
+// strip is which parts of a selected value go.
 type strip int
 
 const (
-	keep     strip = iota // not selected
-	whole                 // all of it
-	userinfo              // what a URL in it carries before the @
-	segment               // what a URL in it carries after /t/
+	keep     strip = 0         // not selected
+	userinfo strip = 1 << iota // what a URL in it carries before the @
+	segment                    // what a URL in it carries after /t/
+	whole                      // all of it
 )
 
 var strips = map[string]strip{"userinfo": userinfo, "path-token": segment}
@@ -262,8 +262,21 @@ type attributes func(i int, name string) (string, bool)
 func (all selectors) match(path []string, of attributes) strip {
 	out := keep
 	for _, s := range all {
-		if s.selects(path, of) {
-			if out = s.strip; out == whole {
+		if s.selects(path, of, true) {
+			if out |= s.strip; out&whole != 0 {
+				return whole
+			}
+		}
+	}
+	return out
+}
+
+// matchExactly is match without what is below a selected path.
+func (all selectors) matchExactly(path []string, of attributes) strip {
+	out := keep
+	for _, s := range all {
+		if s.selects(path, of, false) {
+			if out |= s.strip; out&whole != 0 {
 				return whole
 			}
 		}
@@ -273,7 +286,7 @@ func (all selectors) match(path []string, of attributes) strip {
 
 // selects runs the path through the parts; reached holds the parts that a
 // prefix of the path may have got to.
-func (s selector) selects(path []string, of attributes) bool {
+func (s selector) selects(path []string, of attributes, below bool) bool {
 	reached := make([]bool, len(s.parts)+1)
 	reached[0] = true
 	for i, key := range path {
@@ -282,18 +295,18 @@ func (s selector) selects(path []string, of attributes) bool {
 				reached[j+1] = true // ** may stand for nothing
 			}
 		}
-		next := make([]bool, len(reached))
+		next, alive := make([]bool, len(reached)), false
 		for j, p := range s.parts {
 			switch {
 			case !reached[j]:
 			case p.deep:
-				next[j] = true
+				next[j], alive = true, true
 			case p.key.match(key) && p.holds(i, of):
-				next[j+1] = true
+				next[j+1], alive = true, true
 			}
 		}
-		if reached = next; reached[len(s.parts)] {
-			return true
+		if reached = next; !alive || reached[len(s.parts)] && (below || i == len(path)-1) {
+			return alive
 		}
 	}
 	return false
@@ -313,12 +326,16 @@ func (p part) holds(i int, of attributes) bool {
 // inSection says what of a key of a section goes; a selector of one part means
 // a key of any section, never a section.
 func (all selectors) inSection(section, key string) strip {
+	out := keep
 	for _, s := range all {
-		if path := []string{section, key}; s.selects(path[len(path)-len(s.parts):], nil) {
-			return s.strip
+		if path := []string{section, key}; s.selects(path[len(path)-len(s.parts):], nil, true) {
+			out |= s.strip
 		}
 	}
-	return keep
+	if out&whole != 0 {
+		return whole
+	}
+	return out
 }
 
 // name says what of the value of a key in a flat format goes.

@@ -3,13 +3,14 @@ package format
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
 
 // cutTOML empties the selected string values.
 func cutTOML(data []byte, all selectors) ([]span, error) {
-	t := &tomlScanner{data: data, selectors: all, off: newCommented(all)}
+	t := &tomlScanner{data: data, selectors: all, off: newCommented(all), lists: map[string]int{}}
 	var table []string
 	for {
 		t.blank(true)
@@ -17,11 +18,11 @@ func cutTOML(data []byte, all selectors) ([]span, error) {
 			return merge(t.out), nil
 		}
 		if data[t.at] == '[' {
-			path, err := t.header()
+			path, double, err := t.header()
 			if err != nil {
 				return nil, err
 			}
-			table = path
+			table = t.table(path, double)
 		} else if err := t.pair(table, 0); err != nil {
 			return nil, err
 		}
@@ -37,6 +38,7 @@ type tomlScanner struct {
 	at        int
 	selectors selectors
 	off       commented
+	lists     map[string]int // the newest index of each list of tables
 	out       []span
 }
 
@@ -55,9 +57,7 @@ func (t *tomlScanner) blank(lineEnds bool) {
 			for t.at < len(t.data) && t.data[t.at] != '\n' {
 				t.at++
 			}
-			if t.off.in(string(t.data[from:t.at])) {
-				t.out = append(t.out, span{from: from, to: t.at, with: "#"})
-			}
+			t.out = append(t.out, t.off.spans(t.data, from, from+len(bytes.TrimRight(t.data[from:t.at], "\r")), "#")...)
 		default:
 			return
 		}
@@ -65,23 +65,44 @@ func (t *tomlScanner) blank(lineEnds bool) {
 }
 
 // header reads [a.b] or [[a.b]].
-func (t *tomlScanner) header() ([]string, error) {
-	double := bytes.HasPrefix(t.data[t.at:], []byte("[["))
+func (t *tomlScanner) header() (path []string, double bool, err error) {
+	double = bytes.HasPrefix(t.data[t.at:], []byte("[["))
 	end := "]"
 	t.at++
 	if double {
 		t.at++
 		end = "]]"
 	}
-	path, err := t.keys()
-	if err != nil {
-		return nil, err
+	if path, err = t.keys(); err != nil {
+		return nil, false, err
 	}
 	if !bytes.HasPrefix(t.data[t.at:], []byte(end)) {
-		return nil, t.bad("table without end")
+		return nil, false, t.bad("table without end")
 	}
 	t.at += len(end)
-	return path, nil
+	return path, double, nil
+}
+
+// table is the path of a header with the indices of the lists on its way: what
+// is below [[a]] is in its newest element.
+func (t *tomlScanner) table(path []string, double bool) []string {
+	var out []string
+	for i, key := range path {
+		out = append(out, key)
+		at := strings.Join(out, "\x00")
+		n, list := t.lists[at]
+		switch {
+		case double && i == len(path)-1:
+			if list {
+				n++
+			}
+			t.lists[at] = n
+			fallthrough
+		case list:
+			out = append(out, strconv.Itoa(n))
+		}
+	}
+	return out
 }
 
 // keys reads a dotted key.
@@ -160,7 +181,11 @@ func (t *tomlScanner) value(path []string, depth int) error {
 		if err := t.str(c); err != nil {
 			return err
 		}
-		if t.selectors.match(path, nil) == whole && strings.Trim(string(t.data[from:t.at]), `"'`) != "" {
+		switch how := t.selectors.match(path, nil); {
+		case how == keep:
+		case how != whole:
+			t.out = append(t.out, how.spans(t.data, from, t.at)...)
+		case strings.Trim(string(t.data[from:t.at]), `"'`) != "":
 			t.out = append(t.out, span{from: from, to: t.at, with: `""`})
 		}
 		return nil
@@ -170,9 +195,14 @@ func (t *tomlScanner) value(path []string, depth int) error {
 	}
 	if text := strings.TrimSpace(string(t.data[from:t.at])); text == "" || strings.ContainsAny(text, `="'`) {
 		return t.bad("not a value")
+	} else if number.MatchString(text) && t.selectors.match(path, nil) == whole {
+		t.out = append(t.out, span{from: from, to: from + len(text), with: "0"})
 	}
 	return nil
 }
+
+// number is one that may be a secret: a PIN; a time is none.
+var number = regexp.MustCompile(`^[+-]?(?:0[xob])?[0-9A-Fa-f_]{2,}(?:\.[0-9_]+)?(?:[eE][+-]?[0-9_]+)?$`)
 
 // list reads what is between brackets.
 func (t *tomlScanner) list(end byte, each func(i int) error) error {

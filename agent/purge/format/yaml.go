@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -64,8 +65,13 @@ func (y *yamlCutter) walk(n *yaml.Node, path []string, flow bool, depth int) err
 	if y.nodes++; y.nodes > maxNodes || depth > MaxDepth {
 		return fmt.Errorf("%w: too much of it", ErrSyntax)
 	}
-	if len(path) > 0 && y.selectors.match(path, nil) == whole {
-		return y.empty(n, flow, depth)
+	if len(path) > 0 {
+		switch how := y.selectors.match(path, nil); {
+		case how == whole:
+			return y.empty(n, flow, depth)
+		case how != keep && n.Kind == yaml.ScalarNode:
+			return y.strip(n, how, flow)
+		}
 	}
 	flow = flow || n.Style&yaml.FlowStyle != 0
 	switch n.Kind {
@@ -135,6 +141,31 @@ func (y *yamlCutter) empty(n *yaml.Node, flow bool, depth int) error {
 		}
 	}
 	return nil
+}
+
+// strip takes what goes out of a scalar; where its style hides that, the scalar
+// is written anew.
+func (y *yamlCutter) strip(n *yaml.Node, how strip, flow bool) error {
+	want, any := how.of(n.Value)
+	if !any {
+		return nil
+	}
+	s, err := y.scalar(n, flow)
+	if err != nil {
+		return err
+	}
+	spans := how.spans(y.data, s.from, s.to)
+	n.Value = want
+	if rest := y.data[s.from:s.to]; len(spans) > 0 && bytes.IndexByte(rest, '\n') < 0 {
+		var is string
+		if yaml.Unmarshal(apply(y.data[:s.to], spans)[s.from:], &is) == nil && is == want {
+			y.out = append(y.out, spans...)
+			return nil
+		}
+	}
+	anew, err := json.Marshal(want) // YAML's double quotes read JSON's
+	y.out = append(y.out, span{from: s.from, to: s.to, with: string(anew)})
+	return err
 }
 
 // scalar finds where a scalar stands in the bytes.
@@ -318,8 +349,8 @@ func sameTree(a, b *yaml.Node, depth int) bool {
 func (y *yamlCutter) withComments(docs []*yaml.Node, spans []span, off commented) []span {
 	wider := spans
 	for _, l := range lines(y.data) {
-		if strings.HasPrefix(strings.TrimSpace(l.text), "#") && off.in(l.text) {
-			wider = append(wider[:len(wider):len(wider)], span{from: l.from, to: l.to})
+		if strings.HasPrefix(strings.TrimSpace(l.text), "#") {
+			wider = append(wider[:len(wider):len(wider)], off.spans(y.data, l.from, l.to, "")...)
 		}
 	}
 	if wider = merge(wider); len(wider) > len(spans) && y.check(docs, wider) == nil {
