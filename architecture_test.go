@@ -21,13 +21,15 @@ var arrows = map[string][]string{
 	"proto/cutoff/v1":         {},
 	"proto/cutoff/v1/gateway": {"proto/cutoff/v1"},
 	"proto/signed":            {"proto/cutoff/v1"},
+	"proto/addition":          {},
 
 	"platform": {"platform/..."},
 
 	"agent":         {"agent/...", "platform/...", "proto/..."},
-	"agent/daemon":  {"agent/flow", "agent/uplink", "agent/enroll", "agent/report", "agent/lease", "agent/purge/...", "agent/journal", "agent/order", "agent/config", "platform/...", "proto/..."},
-	"agent/flow":    {"agent/lease", "agent/purge/...", "agent/journal", "agent/order", "agent/report", "agent/config", "platform/...", "proto/..."},
+	"agent/daemon":  {"agent/flow", "agent/uplink", "agent/enroll", "agent/report", "agent/lease", "agent/purge/...", "agent/scope", "agent/journal", "agent/order", "agent/config", "platform/...", "proto/..."},
+	"agent/flow":    {"agent/lease", "agent/scope", "agent/purge/...", "agent/journal", "agent/order", "agent/report", "agent/config", "platform/...", "proto/..."},
 	"agent/purge":   {"agent/purge/...", "agent/journal", "agent/order", "platform/...", "proto/..."},
+	"agent/scope":   {"agent/purge/...", "agent/config", "platform/...", "proto/..."},
 	"agent/lease":   {"platform/...", "proto/..."},
 	"agent/journal": {"agent/order", "platform/...", "proto/..."},
 	"agent/order":   {"agent/lease", "platform/...", "proto/..."},

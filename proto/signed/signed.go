@@ -32,6 +32,8 @@ const (
 	TypeReceipt    = "application/vnd.cutoff.receipt.v1"
 	TypeRefusal    = "application/vnd.cutoff.refusal.v1"
 	TypeCheckpoint = "application/vnd.cutoff.checkpoint.v1"
+	TypeCatalogue  = "application/vnd.cutoff.catalogue.v1"
+	TypeProposal   = "application/vnd.cutoff.catalogue-proposal.v1"
 )
 
 // MaxEnvelope bounds an envelope in bytes: a receipt of some 20,000 items.

@@ -784,6 +784,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Refusal
 	//	*ConnectRequest_Plan
 	//	*ConnectRequest_OrderReceived
+	//	*ConnectRequest_Catalogue
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -907,6 +908,15 @@ func (x *ConnectRequest) GetOrderReceived() *OrderReceived {
 	return nil
 }
 
+func (x *ConnectRequest) GetCatalogue() *CatalogueHeld {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Catalogue); ok {
+			return x.Catalogue
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -949,6 +959,11 @@ type ConnectRequest_OrderReceived struct {
 	OrderReceived *OrderReceived `protobuf:"bytes,9,opt,name=order_received,json=orderReceived,proto3,oneof"`
 }
 
+type ConnectRequest_Catalogue struct {
+	// catalogue says which one is kept now.
+	Catalogue *CatalogueHeld `protobuf:"bytes,10,opt,name=catalogue,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Report) isConnectRequest_Message() {}
@@ -967,12 +982,16 @@ func (*ConnectRequest_Plan) isConnectRequest_Message() {}
 
 func (*ConnectRequest_OrderReceived) isConnectRequest_Message() {}
 
+func (*ConnectRequest_Catalogue) isConnectRequest_Message() {}
+
 // StreamHello opens a stream.
 type StreamHello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// hello is an Envelope of a Hello.
-	Hello         []byte `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"`
-	Challenge     []byte `protobuf:"bytes,2,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	Hello     []byte `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"`
+	Challenge []byte `protobuf:"bytes,2,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	// catalogue is the one the agent keeps; unset: none.
+	Catalogue     *CatalogueHeld `protobuf:"bytes,3,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1021,6 +1040,66 @@ func (x *StreamHello) GetChallenge() []byte {
 	return nil
 }
 
+func (x *StreamHello) GetCatalogue() *CatalogueHeld {
+	if x != nil {
+		return x.Catalogue
+	}
+	return nil
+}
+
+// CatalogueHeld names the Catalogue an agent keeps, in that one's own words.
+type CatalogueHeld struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Content       string                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatalogueHeld) Reset() {
+	*x = CatalogueHeld{}
+	mi := &file_cutoff_v1_agent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogueHeld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogueHeld) ProtoMessage() {}
+
+func (x *CatalogueHeld) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_agent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogueHeld.ProtoReflect.Descriptor instead.
+func (*CatalogueHeld) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CatalogueHeld) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *CatalogueHeld) GetContent() string {
+	if x != nil {
+		return x.Content
+	}
+	return ""
+}
+
 // Challenge replaces the one the server holds for this stream.
 type Challenge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1031,7 +1110,7 @@ type Challenge struct {
 
 func (x *Challenge) Reset() {
 	*x = Challenge{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[14]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1122,7 @@ func (x *Challenge) String() string {
 func (*Challenge) ProtoMessage() {}
 
 func (x *Challenge) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[14]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1135,7 @@ func (x *Challenge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Challenge.ProtoReflect.Descriptor instead.
 func (*Challenge) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Challenge) GetChallenge() []byte {
@@ -1076,7 +1155,7 @@ type OrderReceived struct {
 
 func (x *OrderReceived) Reset() {
 	*x = OrderReceived{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[15]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1167,7 @@ func (x *OrderReceived) String() string {
 func (*OrderReceived) ProtoMessage() {}
 
 func (x *OrderReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[15]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1180,7 @@ func (x *OrderReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReceived.ProtoReflect.Descriptor instead.
 func (*OrderReceived) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OrderReceived) GetOrderId() string {
@@ -1133,7 +1212,7 @@ type Fact struct {
 
 func (x *Fact) Reset() {
 	*x = Fact{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[16]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1224,7 @@ func (x *Fact) String() string {
 func (*Fact) ProtoMessage() {}
 
 func (x *Fact) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[16]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1237,7 @@ func (x *Fact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fact.ProtoReflect.Descriptor instead.
 func (*Fact) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Fact) GetName() string {
@@ -1264,7 +1343,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[17]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1355,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[17]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1368,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Report) GetFacts() []*Fact {
@@ -1316,7 +1395,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[18]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1407,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[18]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1420,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LeaseRequest) GetNonce() []byte {
@@ -1362,7 +1441,7 @@ type Inventory struct {
 
 func (x *Inventory) Reset() {
 	*x = Inventory{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[19]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1453,7 @@ func (x *Inventory) String() string {
 func (*Inventory) ProtoMessage() {}
 
 func (x *Inventory) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[19]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1466,7 @@ func (x *Inventory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inventory.ProtoReflect.Descriptor instead.
 func (*Inventory) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Inventory) GetItems() []*Item {
@@ -1416,7 +1495,7 @@ type PlanResult struct {
 
 func (x *PlanResult) Reset() {
 	*x = PlanResult{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[20]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1507,7 @@ func (x *PlanResult) String() string {
 func (*PlanResult) ProtoMessage() {}
 
 func (x *PlanResult) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[20]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1520,7 @@ func (x *PlanResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResult.ProtoReflect.Descriptor instead.
 func (*PlanResult) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PlanResult) GetPlanId() string {
@@ -1477,6 +1556,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Plan
 	//	*ConnectResponse_Roster
 	//	*ConnectResponse_Drain
+	//	*ConnectResponse_Catalogue
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1484,7 +1564,7 @@ type ConnectResponse struct {
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[21]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1576,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[21]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1589,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConnectResponse) GetMessage() isConnectResponse_Message {
@@ -1582,6 +1662,15 @@ func (x *ConnectResponse) GetDrain() *Drain {
 	return nil
 }
 
+func (x *ConnectResponse) GetCatalogue() []byte {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Catalogue); ok {
+			return x.Catalogue
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -1617,6 +1706,11 @@ type ConnectResponse_Drain struct {
 	Drain *Drain `protobuf:"bytes,7,opt,name=drain,proto3,oneof"`
 }
 
+type ConnectResponse_Catalogue struct {
+	// catalogue is an Envelope of a Catalogue.
+	Catalogue []byte `protobuf:"bytes,8,opt,name=catalogue,proto3,oneof"`
+}
+
 func (*ConnectResponse_Welcome) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Order) isConnectResponse_Message() {}
@@ -1631,6 +1725,8 @@ func (*ConnectResponse_Roster) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Drain) isConnectResponse_Message() {}
 
+func (*ConnectResponse_Catalogue) isConnectResponse_Message() {}
+
 // Welcome answers the hello; the stream may be used.
 type Welcome struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -1643,7 +1739,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[22]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1751,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[22]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1764,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Welcome) GetReportIntervalMs() int64 {
@@ -1697,7 +1793,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[23]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1805,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[23]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1818,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LeaseAnswer) GetNonce() []byte {
@@ -1760,7 +1856,7 @@ type ReceiptAck struct {
 
 func (x *ReceiptAck) Reset() {
 	*x = ReceiptAck{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[24]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1868,7 @@ func (x *ReceiptAck) String() string {
 func (*ReceiptAck) ProtoMessage() {}
 
 func (x *ReceiptAck) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[24]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1881,7 @@ func (x *ReceiptAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptAck.ProtoReflect.Descriptor instead.
 func (*ReceiptAck) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReceiptAck) GetCutId() string {
@@ -1818,15 +1914,18 @@ func (x *ReceiptAck) GetRefused() string {
 
 // PlanRequest asks what a cut would remove now.
 type PlanRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PlanId        string                 `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	PlanId string                 `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// proposal is an Envelope of a Catalogue as a proposal: what would a cut
+	// remove with it? Empty: with what the agent keeps.
+	Proposal      []byte `protobuf:"bytes,2,opt,name=proposal,proto3" json:"proposal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[25]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +1937,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[25]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +1950,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PlanRequest) GetPlanId() string {
@@ -1859,6 +1958,13 @@ func (x *PlanRequest) GetPlanId() string {
 		return x.PlanId
 	}
 	return ""
+}
+
+func (x *PlanRequest) GetProposal() []byte {
+	if x != nil {
+		return x.Proposal
+	}
+	return nil
 }
 
 // Drain tells the agent that this server is going away; come back after a
@@ -1872,7 +1978,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[26]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +1990,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[26]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +2003,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Drain) GetAfterMs() int64 {
@@ -1955,7 +2061,7 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"\aFileKey\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\tR\arefused\"\xbd\x03\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\"\xf7\x03\n" +
 	"\x0eConnectRequest\x12.\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.cutoff.v1.StreamHelloH\x00R\x05hello\x12+\n" +
 	"\x06report\x18\x02 \x01(\v2\x11.cutoff.v1.ReportH\x00R\x06report\x12/\n" +
@@ -1965,11 +2071,17 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"\tinventory\x18\x06 \x01(\v2\x14.cutoff.v1.InventoryH\x00R\tinventory\x12\x1a\n" +
 	"\arefusal\x18\a \x01(\fH\x00R\arefusal\x12+\n" +
 	"\x04plan\x18\b \x01(\v2\x15.cutoff.v1.PlanResultH\x00R\x04plan\x12A\n" +
-	"\x0eorder_received\x18\t \x01(\v2\x18.cutoff.v1.OrderReceivedH\x00R\rorderReceivedB\t\n" +
-	"\amessage\"A\n" +
+	"\x0eorder_received\x18\t \x01(\v2\x18.cutoff.v1.OrderReceivedH\x00R\rorderReceived\x128\n" +
+	"\tcatalogue\x18\n" +
+	" \x01(\v2\x18.cutoff.v1.CatalogueHeldH\x00R\tcatalogueB\t\n" +
+	"\amessage\"y\n" +
 	"\vStreamHello\x12\x14\n" +
 	"\x05hello\x18\x01 \x01(\fR\x05hello\x12\x1c\n" +
-	"\tchallenge\x18\x02 \x01(\fR\tchallenge\")\n" +
+	"\tchallenge\x18\x02 \x01(\fR\tchallenge\x126\n" +
+	"\tcatalogue\x18\x03 \x01(\v2\x18.cutoff.v1.CatalogueHeldR\tcatalogue\"A\n" +
+	"\rCatalogueHeld\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\tR\acontent\")\n" +
 	"\tChallenge\x12\x1c\n" +
 	"\tchallenge\x18\x01 \x01(\fR\tchallenge\"*\n" +
 	"\rOrderReceived\x12\x19\n" +
@@ -1995,7 +2107,7 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"PlanResult\x12\x17\n" +
 	"\aplan_id\x18\x01 \x01(\tR\x06planId\x12%\n" +
 	"\x05items\x18\x02 \x03(\v2\x0f.cutoff.v1.ItemR\x05items\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\"\xc0\x02\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"\xe0\x02\n" +
 	"\x0fConnectResponse\x12.\n" +
 	"\awelcome\x18\x01 \x01(\v2\x12.cutoff.v1.WelcomeH\x00R\awelcome\x12\x16\n" +
 	"\x05order\x18\x02 \x01(\fH\x00R\x05order\x12.\n" +
@@ -2004,7 +2116,8 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"receiptAck\x12,\n" +
 	"\x04plan\x18\x05 \x01(\v2\x16.cutoff.v1.PlanRequestH\x00R\x04plan\x12\x18\n" +
 	"\x06roster\x18\x06 \x01(\fH\x00R\x06roster\x12(\n" +
-	"\x05drain\x18\a \x01(\v2\x10.cutoff.v1.DrainH\x00R\x05drainB\t\n" +
+	"\x05drain\x18\a \x01(\v2\x10.cutoff.v1.DrainH\x00R\x05drain\x12\x1e\n" +
+	"\tcatalogue\x18\b \x01(\fH\x00R\tcatalogueB\t\n" +
 	"\amessage\"U\n" +
 	"\aWelcome\x12,\n" +
 	"\x12report_interval_ms\x18\x01 \x01(\x03R\x10reportIntervalMs\x12\x1c\n" +
@@ -2018,9 +2131,10 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"\x06cut_id\x18\x01 \x01(\tR\x05cutId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x12\n" +
 	"\x04part\x18\x03 \x01(\rR\x04part\x12\x18\n" +
-	"\arefused\x18\x04 \x01(\tR\arefused\"&\n" +
+	"\arefused\x18\x04 \x01(\tR\arefused\"B\n" +
 	"\vPlanRequest\x12\x17\n" +
-	"\aplan_id\x18\x01 \x01(\tR\x06planId\"\"\n" +
+	"\aplan_id\x18\x01 \x01(\tR\x06planId\x12\x1a\n" +
+	"\bproposal\x18\x02 \x01(\fR\bproposal\"\"\n" +
 	"\x05Drain\x12\x19\n" +
 	"\bafter_ms\x18\x01 \x01(\x03R\aafterMs*U\n" +
 	"\tFactState\x12\x1a\n" +
@@ -2048,7 +2162,7 @@ func file_cutoff_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_cutoff_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cutoff_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_cutoff_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_cutoff_v1_agent_proto_goTypes = []any{
 	(FactState)(0),                // 0: cutoff.v1.FactState
 	(*RosterRequest)(nil),         // 1: cutoff.v1.RosterRequest
@@ -2065,61 +2179,64 @@ var file_cutoff_v1_agent_proto_goTypes = []any{
 	(*FileKey)(nil),               // 12: cutoff.v1.FileKey
 	(*ConnectRequest)(nil),        // 13: cutoff.v1.ConnectRequest
 	(*StreamHello)(nil),           // 14: cutoff.v1.StreamHello
-	(*Challenge)(nil),             // 15: cutoff.v1.Challenge
-	(*OrderReceived)(nil),         // 16: cutoff.v1.OrderReceived
-	(*Fact)(nil),                  // 17: cutoff.v1.Fact
-	(*Report)(nil),                // 18: cutoff.v1.Report
-	(*LeaseRequest)(nil),          // 19: cutoff.v1.LeaseRequest
-	(*Inventory)(nil),             // 20: cutoff.v1.Inventory
-	(*PlanResult)(nil),            // 21: cutoff.v1.PlanResult
-	(*ConnectResponse)(nil),       // 22: cutoff.v1.ConnectResponse
-	(*Welcome)(nil),               // 23: cutoff.v1.Welcome
-	(*LeaseAnswer)(nil),           // 24: cutoff.v1.LeaseAnswer
-	(*ReceiptAck)(nil),            // 25: cutoff.v1.ReceiptAck
-	(*PlanRequest)(nil),           // 26: cutoff.v1.PlanRequest
-	(*Drain)(nil),                 // 27: cutoff.v1.Drain
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*Item)(nil),                  // 29: cutoff.v1.Item
+	(*CatalogueHeld)(nil),         // 15: cutoff.v1.CatalogueHeld
+	(*Challenge)(nil),             // 16: cutoff.v1.Challenge
+	(*OrderReceived)(nil),         // 17: cutoff.v1.OrderReceived
+	(*Fact)(nil),                  // 18: cutoff.v1.Fact
+	(*Report)(nil),                // 19: cutoff.v1.Report
+	(*LeaseRequest)(nil),          // 20: cutoff.v1.LeaseRequest
+	(*Inventory)(nil),             // 21: cutoff.v1.Inventory
+	(*PlanResult)(nil),            // 22: cutoff.v1.PlanResult
+	(*ConnectResponse)(nil),       // 23: cutoff.v1.ConnectResponse
+	(*Welcome)(nil),               // 24: cutoff.v1.Welcome
+	(*LeaseAnswer)(nil),           // 25: cutoff.v1.LeaseAnswer
+	(*ReceiptAck)(nil),            // 26: cutoff.v1.ReceiptAck
+	(*PlanRequest)(nil),           // 27: cutoff.v1.PlanRequest
+	(*Drain)(nil),                 // 28: cutoff.v1.Drain
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*Item)(nil),                  // 30: cutoff.v1.Item
 }
 var file_cutoff_v1_agent_proto_depIdxs = []int32{
-	25, // 0: cutoff.v1.ReconcileResponse.acks:type_name -> cutoff.v1.ReceiptAck
+	26, // 0: cutoff.v1.ReconcileResponse.acks:type_name -> cutoff.v1.ReceiptAck
 	10, // 1: cutoff.v1.UnsealRequest.headers:type_name -> cutoff.v1.SealedHeader
 	12, // 2: cutoff.v1.UnsealResponse.keys:type_name -> cutoff.v1.FileKey
 	14, // 3: cutoff.v1.ConnectRequest.hello:type_name -> cutoff.v1.StreamHello
-	18, // 4: cutoff.v1.ConnectRequest.report:type_name -> cutoff.v1.Report
-	19, // 5: cutoff.v1.ConnectRequest.lease:type_name -> cutoff.v1.LeaseRequest
-	15, // 6: cutoff.v1.ConnectRequest.challenge:type_name -> cutoff.v1.Challenge
-	20, // 7: cutoff.v1.ConnectRequest.inventory:type_name -> cutoff.v1.Inventory
-	21, // 8: cutoff.v1.ConnectRequest.plan:type_name -> cutoff.v1.PlanResult
-	16, // 9: cutoff.v1.ConnectRequest.order_received:type_name -> cutoff.v1.OrderReceived
-	0,  // 10: cutoff.v1.Fact.state:type_name -> cutoff.v1.FactState
-	28, // 11: cutoff.v1.Fact.time:type_name -> google.protobuf.Timestamp
-	17, // 12: cutoff.v1.Report.facts:type_name -> cutoff.v1.Fact
-	28, // 13: cutoff.v1.Report.at:type_name -> google.protobuf.Timestamp
-	29, // 14: cutoff.v1.Inventory.items:type_name -> cutoff.v1.Item
-	29, // 15: cutoff.v1.PlanResult.items:type_name -> cutoff.v1.Item
-	23, // 16: cutoff.v1.ConnectResponse.welcome:type_name -> cutoff.v1.Welcome
-	24, // 17: cutoff.v1.ConnectResponse.lease:type_name -> cutoff.v1.LeaseAnswer
-	25, // 18: cutoff.v1.ConnectResponse.receipt_ack:type_name -> cutoff.v1.ReceiptAck
-	26, // 19: cutoff.v1.ConnectResponse.plan:type_name -> cutoff.v1.PlanRequest
-	27, // 20: cutoff.v1.ConnectResponse.drain:type_name -> cutoff.v1.Drain
-	1,  // 21: cutoff.v1.AgentService.Roster:input_type -> cutoff.v1.RosterRequest
-	3,  // 22: cutoff.v1.AgentService.Enroll:input_type -> cutoff.v1.EnrollRequest
-	5,  // 23: cutoff.v1.AgentService.Renew:input_type -> cutoff.v1.RenewRequest
-	7,  // 24: cutoff.v1.AgentService.Reconcile:input_type -> cutoff.v1.ReconcileRequest
-	9,  // 25: cutoff.v1.AgentService.Unseal:input_type -> cutoff.v1.UnsealRequest
-	13, // 26: cutoff.v1.AgentService.Connect:input_type -> cutoff.v1.ConnectRequest
-	2,  // 27: cutoff.v1.AgentService.Roster:output_type -> cutoff.v1.RosterResponse
-	4,  // 28: cutoff.v1.AgentService.Enroll:output_type -> cutoff.v1.EnrollResponse
-	6,  // 29: cutoff.v1.AgentService.Renew:output_type -> cutoff.v1.RenewResponse
-	8,  // 30: cutoff.v1.AgentService.Reconcile:output_type -> cutoff.v1.ReconcileResponse
-	11, // 31: cutoff.v1.AgentService.Unseal:output_type -> cutoff.v1.UnsealResponse
-	22, // 32: cutoff.v1.AgentService.Connect:output_type -> cutoff.v1.ConnectResponse
-	27, // [27:33] is the sub-list for method output_type
-	21, // [21:27] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	19, // 4: cutoff.v1.ConnectRequest.report:type_name -> cutoff.v1.Report
+	20, // 5: cutoff.v1.ConnectRequest.lease:type_name -> cutoff.v1.LeaseRequest
+	16, // 6: cutoff.v1.ConnectRequest.challenge:type_name -> cutoff.v1.Challenge
+	21, // 7: cutoff.v1.ConnectRequest.inventory:type_name -> cutoff.v1.Inventory
+	22, // 8: cutoff.v1.ConnectRequest.plan:type_name -> cutoff.v1.PlanResult
+	17, // 9: cutoff.v1.ConnectRequest.order_received:type_name -> cutoff.v1.OrderReceived
+	15, // 10: cutoff.v1.ConnectRequest.catalogue:type_name -> cutoff.v1.CatalogueHeld
+	15, // 11: cutoff.v1.StreamHello.catalogue:type_name -> cutoff.v1.CatalogueHeld
+	0,  // 12: cutoff.v1.Fact.state:type_name -> cutoff.v1.FactState
+	29, // 13: cutoff.v1.Fact.time:type_name -> google.protobuf.Timestamp
+	18, // 14: cutoff.v1.Report.facts:type_name -> cutoff.v1.Fact
+	29, // 15: cutoff.v1.Report.at:type_name -> google.protobuf.Timestamp
+	30, // 16: cutoff.v1.Inventory.items:type_name -> cutoff.v1.Item
+	30, // 17: cutoff.v1.PlanResult.items:type_name -> cutoff.v1.Item
+	24, // 18: cutoff.v1.ConnectResponse.welcome:type_name -> cutoff.v1.Welcome
+	25, // 19: cutoff.v1.ConnectResponse.lease:type_name -> cutoff.v1.LeaseAnswer
+	26, // 20: cutoff.v1.ConnectResponse.receipt_ack:type_name -> cutoff.v1.ReceiptAck
+	27, // 21: cutoff.v1.ConnectResponse.plan:type_name -> cutoff.v1.PlanRequest
+	28, // 22: cutoff.v1.ConnectResponse.drain:type_name -> cutoff.v1.Drain
+	1,  // 23: cutoff.v1.AgentService.Roster:input_type -> cutoff.v1.RosterRequest
+	3,  // 24: cutoff.v1.AgentService.Enroll:input_type -> cutoff.v1.EnrollRequest
+	5,  // 25: cutoff.v1.AgentService.Renew:input_type -> cutoff.v1.RenewRequest
+	7,  // 26: cutoff.v1.AgentService.Reconcile:input_type -> cutoff.v1.ReconcileRequest
+	9,  // 27: cutoff.v1.AgentService.Unseal:input_type -> cutoff.v1.UnsealRequest
+	13, // 28: cutoff.v1.AgentService.Connect:input_type -> cutoff.v1.ConnectRequest
+	2,  // 29: cutoff.v1.AgentService.Roster:output_type -> cutoff.v1.RosterResponse
+	4,  // 30: cutoff.v1.AgentService.Enroll:output_type -> cutoff.v1.EnrollResponse
+	6,  // 31: cutoff.v1.AgentService.Renew:output_type -> cutoff.v1.RenewResponse
+	8,  // 32: cutoff.v1.AgentService.Reconcile:output_type -> cutoff.v1.ReconcileResponse
+	11, // 33: cutoff.v1.AgentService.Unseal:output_type -> cutoff.v1.UnsealResponse
+	23, // 34: cutoff.v1.AgentService.Connect:output_type -> cutoff.v1.ConnectResponse
+	29, // [29:35] is the sub-list for method output_type
+	23, // [23:29] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_agent_proto_init() }
@@ -2138,14 +2255,15 @@ func file_cutoff_v1_agent_proto_init() {
 		(*ConnectRequest_Refusal)(nil),
 		(*ConnectRequest_Plan)(nil),
 		(*ConnectRequest_OrderReceived)(nil),
+		(*ConnectRequest_Catalogue)(nil),
 	}
-	file_cutoff_v1_agent_proto_msgTypes[16].OneofWrappers = []any{
+	file_cutoff_v1_agent_proto_msgTypes[17].OneofWrappers = []any{
 		(*Fact_Text)(nil),
 		(*Fact_Flag)(nil),
 		(*Fact_Number)(nil),
 		(*Fact_Time)(nil),
 	}
-	file_cutoff_v1_agent_proto_msgTypes[21].OneofWrappers = []any{
+	file_cutoff_v1_agent_proto_msgTypes[22].OneofWrappers = []any{
 		(*ConnectResponse_Welcome)(nil),
 		(*ConnectResponse_Order)(nil),
 		(*ConnectResponse_Lease)(nil),
@@ -2153,6 +2271,7 @@ func file_cutoff_v1_agent_proto_init() {
 		(*ConnectResponse_Plan)(nil),
 		(*ConnectResponse_Roster)(nil),
 		(*ConnectResponse_Drain)(nil),
+		(*ConnectResponse_Catalogue)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2160,7 +2279,7 @@ func file_cutoff_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cutoff_v1_agent_proto_rawDesc), len(file_cutoff_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

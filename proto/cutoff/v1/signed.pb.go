@@ -1334,7 +1334,7 @@ func (x *Receipt) GetFacts() []string {
 type Refusal struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
-	// what: order, lease, roster.
+	// what: order, lease, roster, catalogue.
 	What string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
 	// reason: forged, replayed, stale, foreign, malformed, unapproved.
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -1417,6 +1417,257 @@ func (x *Refusal) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// Catalogue says how far a cut of this device goes: what its group chose, and
+// the entries that administrators added to the agent's own catalogue, after a
+// second person's word. Signed by an order key. As a proposal (a payload type
+// of its own) it is only ever planned with, never kept.
+type Catalogue struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	TrustDomain string                 `protobuf:"bytes,1,opt,name=trust_domain,json=trustDomain,proto3" json:"trust_domain,omitempty"`
+	DeviceId    string                 `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// group is for people: the device is what binds it.
+	Group string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	// number is higher than every one this device has accepted.
+	Number uint64 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	// version names the content in receipts; it counts the server's changes.
+	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	// content tells one content from another, in the server's words.
+	Content       string                 `protobuf:"bytes,6,opt,name=content,proto3" json:"content,omitempty"`
+	Choices       *Choices               `protobuf:"bytes,7,opt,name=choices,proto3" json:"choices,omitempty"`
+	Files         []*CatalogueFile       `protobuf:"bytes,8,rep,name=files,proto3" json:"files,omitempty"`
+	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Catalogue) Reset() {
+	*x = Catalogue{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Catalogue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Catalogue) ProtoMessage() {}
+
+func (x *Catalogue) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Catalogue.ProtoReflect.Descriptor instead.
+func (*Catalogue) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Catalogue) GetTrustDomain() string {
+	if x != nil {
+		return x.TrustDomain
+	}
+	return ""
+}
+
+func (x *Catalogue) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *Catalogue) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Catalogue) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Catalogue) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Catalogue) GetContent() string {
+	if x != nil {
+		return x.Content
+	}
+	return ""
+}
+
+func (x *Catalogue) GetChoices() *Choices {
+	if x != nil {
+		return x.Choices
+	}
+	return nil
+}
+
+func (x *Catalogue) GetFiles() []*CatalogueFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *Catalogue) GetIssuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return nil
+}
+
+// Choices are a group's. All unset is the narrowest.
+type Choices struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// everything: the device is the company's, so that every keyring item goes.
+	Everything bool `protobuf:"varint,1,opt,name=everything,proto3" json:"everything,omitempty"`
+	// accounts are the company's domains.
+	Accounts []string `protobuf:"bytes,2,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// policies are those of the catalogue's words that the group allows.
+	Policies []string `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"`
+	// enrich: tools' own providers may be asked for non-secret identifiers.
+	Enrich bool `protobuf:"varint,4,opt,name=enrich,proto3" json:"enrich,omitempty"`
+	// work_trees are folders to search for secrets in text.
+	WorkTrees     []string `protobuf:"bytes,5,rep,name=work_trees,json=workTrees,proto3" json:"work_trees,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Choices) Reset() {
+	*x = Choices{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Choices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Choices) ProtoMessage() {}
+
+func (x *Choices) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Choices.ProtoReflect.Descriptor instead.
+func (*Choices) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Choices) GetEverything() bool {
+	if x != nil {
+		return x.Everything
+	}
+	return false
+}
+
+func (x *Choices) GetAccounts() []string {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+func (x *Choices) GetPolicies() []string {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *Choices) GetEnrich() bool {
+	if x != nil {
+		return x.Enrich
+	}
+	return false
+}
+
+func (x *Choices) GetWorkTrees() []string {
+	if x != nil {
+		return x.WorkTrees
+	}
+	return nil
+}
+
+// CatalogueFile is one product, as an administrator wrote it.
+type CatalogueFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Yaml          string                 `protobuf:"bytes,2,opt,name=yaml,proto3" json:"yaml,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatalogueFile) Reset() {
+	*x = CatalogueFile{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogueFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogueFile) ProtoMessage() {}
+
+func (x *CatalogueFile) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogueFile.ProtoReflect.Descriptor instead.
+func (*CatalogueFile) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CatalogueFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CatalogueFile) GetYaml() string {
+	if x != nil {
+		return x.Yaml
+	}
+	return ""
+}
+
 // Checkpoint fixes the evidence log up to a record. Signed by an evidence key.
 type Checkpoint struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -1431,7 +1682,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1694,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1707,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{11}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Checkpoint) GetTrustDomain() string {
@@ -1509,7 +1760,7 @@ type EvidenceRecord struct {
 
 func (x *EvidenceRecord) Reset() {
 	*x = EvidenceRecord{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +1772,7 @@ func (x *EvidenceRecord) String() string {
 func (*EvidenceRecord) ProtoMessage() {}
 
 func (x *EvidenceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +1785,7 @@ func (x *EvidenceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceRecord.ProtoReflect.Descriptor instead.
 func (*EvidenceRecord) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{12}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EvidenceRecord) GetSeq() uint64 {
@@ -1611,7 +1862,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1874,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1887,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{13}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Field) GetName() string {
@@ -1774,7 +2025,29 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x15\n" +
 	"\x06cut_id\x18\x04 \x01(\tR\x05cutId\x12\x16\n" +
 	"\x06number\x18\x05 \x01(\x04R\x06number\x12*\n" +
-	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x8c\x01\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xc4\x02\n" +
+	"\tCatalogue\x12!\n" +
+	"\ftrust_domain\x18\x01 \x01(\tR\vtrustDomain\x12\x1b\n" +
+	"\tdevice_id\x18\x02 \x01(\tR\bdeviceId\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x04R\x06number\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x18\n" +
+	"\acontent\x18\x06 \x01(\tR\acontent\x12,\n" +
+	"\achoices\x18\a \x01(\v2\x12.cutoff.v1.ChoicesR\achoices\x12.\n" +
+	"\x05files\x18\b \x03(\v2\x18.cutoff.v1.CatalogueFileR\x05files\x127\n" +
+	"\tissued_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"\x98\x01\n" +
+	"\aChoices\x12\x1e\n" +
+	"\n" +
+	"everything\x18\x01 \x01(\bR\n" +
+	"everything\x12\x1a\n" +
+	"\baccounts\x18\x02 \x03(\tR\baccounts\x12\x1a\n" +
+	"\bpolicies\x18\x03 \x03(\tR\bpolicies\x12\x16\n" +
+	"\x06enrich\x18\x04 \x01(\bR\x06enrich\x12\x1d\n" +
+	"\n" +
+	"work_trees\x18\x05 \x03(\tR\tworkTrees\"7\n" +
+	"\rCatalogueFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04yaml\x18\x02 \x01(\tR\x04yaml\"\x8c\x01\n" +
 	"\n" +
 	"Checkpoint\x12!\n" +
 	"\ftrust_domain\x18\x01 \x01(\tR\vtrustDomain\x12\x10\n" +
@@ -1830,7 +2103,7 @@ func file_cutoff_v1_signed_proto_rawDescGZIP() []byte {
 }
 
 var file_cutoff_v1_signed_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cutoff_v1_signed_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_cutoff_v1_signed_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_cutoff_v1_signed_proto_goTypes = []any{
 	(OrderKind)(0),                // 0: cutoff.v1.OrderKind
 	(AtExpiry)(0),                 // 1: cutoff.v1.AtExpiry
@@ -1847,35 +2120,41 @@ var file_cutoff_v1_signed_proto_goTypes = []any{
 	(*Identifier)(nil),            // 12: cutoff.v1.Identifier
 	(*Receipt)(nil),               // 13: cutoff.v1.Receipt
 	(*Refusal)(nil),               // 14: cutoff.v1.Refusal
-	(*Checkpoint)(nil),            // 15: cutoff.v1.Checkpoint
-	(*EvidenceRecord)(nil),        // 16: cutoff.v1.EvidenceRecord
-	(*Field)(nil),                 // 17: cutoff.v1.Field
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*Catalogue)(nil),             // 15: cutoff.v1.Catalogue
+	(*Choices)(nil),               // 16: cutoff.v1.Choices
+	(*CatalogueFile)(nil),         // 17: cutoff.v1.CatalogueFile
+	(*Checkpoint)(nil),            // 18: cutoff.v1.Checkpoint
+	(*EvidenceRecord)(nil),        // 19: cutoff.v1.EvidenceRecord
+	(*Field)(nil),                 // 20: cutoff.v1.Field
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_cutoff_v1_signed_proto_depIdxs = []int32{
 	5,  // 0: cutoff.v1.Envelope.signatures:type_name -> cutoff.v1.Signature
-	18, // 1: cutoff.v1.Roster.issued_at:type_name -> google.protobuf.Timestamp
+	21, // 1: cutoff.v1.Roster.issued_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: cutoff.v1.Order.kind:type_name -> cutoff.v1.OrderKind
-	18, // 3: cutoff.v1.Order.issued_at:type_name -> google.protobuf.Timestamp
+	21, // 3: cutoff.v1.Order.issued_at:type_name -> google.protobuf.Timestamp
 	1,  // 4: cutoff.v1.Lease.at_expiry:type_name -> cutoff.v1.AtExpiry
-	18, // 5: cutoff.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
+	21, // 5: cutoff.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
 	2,  // 6: cutoff.v1.Item.outcome:type_name -> cutoff.v1.Outcome
-	18, // 7: cutoff.v1.Item.residual_until:type_name -> google.protobuf.Timestamp
+	21, // 7: cutoff.v1.Item.residual_until:type_name -> google.protobuf.Timestamp
 	12, // 8: cutoff.v1.Item.identifiers:type_name -> cutoff.v1.Identifier
 	0,  // 9: cutoff.v1.Receipt.kind:type_name -> cutoff.v1.OrderKind
 	3,  // 10: cutoff.v1.Receipt.cause:type_name -> cutoff.v1.Cause
 	11, // 11: cutoff.v1.Receipt.items:type_name -> cutoff.v1.Item
-	18, // 12: cutoff.v1.Receipt.started_at:type_name -> google.protobuf.Timestamp
-	18, // 13: cutoff.v1.Receipt.finished_at:type_name -> google.protobuf.Timestamp
-	18, // 14: cutoff.v1.Refusal.at:type_name -> google.protobuf.Timestamp
-	18, // 15: cutoff.v1.Checkpoint.at:type_name -> google.protobuf.Timestamp
-	18, // 16: cutoff.v1.EvidenceRecord.at:type_name -> google.protobuf.Timestamp
-	17, // 17: cutoff.v1.EvidenceRecord.fields:type_name -> cutoff.v1.Field
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	21, // 12: cutoff.v1.Receipt.started_at:type_name -> google.protobuf.Timestamp
+	21, // 13: cutoff.v1.Receipt.finished_at:type_name -> google.protobuf.Timestamp
+	21, // 14: cutoff.v1.Refusal.at:type_name -> google.protobuf.Timestamp
+	16, // 15: cutoff.v1.Catalogue.choices:type_name -> cutoff.v1.Choices
+	17, // 16: cutoff.v1.Catalogue.files:type_name -> cutoff.v1.CatalogueFile
+	21, // 17: cutoff.v1.Catalogue.issued_at:type_name -> google.protobuf.Timestamp
+	21, // 18: cutoff.v1.Checkpoint.at:type_name -> google.protobuf.Timestamp
+	21, // 19: cutoff.v1.EvidenceRecord.at:type_name -> google.protobuf.Timestamp
+	20, // 20: cutoff.v1.EvidenceRecord.fields:type_name -> cutoff.v1.Field
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_signed_proto_init() }
@@ -1889,7 +2168,7 @@ func file_cutoff_v1_signed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cutoff_v1_signed_proto_rawDesc), len(file_cutoff_v1_signed_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
