@@ -15,10 +15,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"cutoff/agent/config"
+	"cutoff/agent/enroll"
 	"cutoff/agent/journal"
 	"cutoff/agent/purge"
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/scope"
 	"cutoff/platform/clock"
 	cutoffv1 "cutoff/proto/cutoff/v1"
+	"cutoff/proto/signed"
 )
 
 // item is one credential as plan prints it, in the words of a cut's items.
@@ -96,6 +100,7 @@ func planCommand(t terminal) *cobra.Command {
 		}
 		found, err := purge.Plan(c.Context(), purge.Config{
 			Root: below, State: string(dir), Boot: clock.Boot, Log: slog.New(slog.NewTextHandler(t.err, nil)),
+			Scope: func() catalogue.Scope { return keptScope(dir) },
 		})
 		if err != nil && below != "" && errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w: a trial root needs its users in etc/passwd: %w", errUsage, err)
@@ -113,6 +118,27 @@ func planCommand(t terminal) *cobra.Command {
 		return printItems(t.out, items)
 	}
 	return c
+}
+
+// keptScope is what a cut of this device would go by, if it is enrolled; else
+// the narrowest.
+func keptScope(dir config.Dir) catalogue.Scope {
+	enrolled, err := dir.Read()
+	if err != nil {
+		return catalogue.Scope{}
+	}
+	envelope, err := dir.Roster()
+	if err != nil {
+		return catalogue.Scope{}
+	}
+	roster, err := enroll.OpenRoster(envelope, enrolled.RootKey, enrolled.TrustDomain)
+	if err != nil {
+		return catalogue.Scope{}
+	}
+	return scope.Open(scope.Config{
+		State: dir, DeviceID: enrolled.DeviceID, TrustDomain: enrolled.TrustDomain,
+		Keys: func() signed.Keys { return roster.OrderKeys }, Log: slog.New(slog.DiscardHandler),
+	}).Scope()
 }
 
 func printJSON(out io.Writer, value any) error {

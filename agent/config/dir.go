@@ -23,6 +23,8 @@ const (
 	fileMark        = "mark"
 	fileGrantA      = "grant.a"
 	fileGrantB      = "grant.b"
+	fileCatalogueA  = "catalogue.a"
+	fileCatalogueB  = "catalogue.b"
 	fileStatus      = "status.json"
 	fileReserve     = "reserve"
 )

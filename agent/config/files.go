@@ -62,6 +62,27 @@ func (d Dir) KeepGrant(envelope []byte) error {
 	return d.WriteFile(fileGrantB, envelope)
 }
 
+// Catalogues returns the readable copies of the catalogue's envelope, at most
+// two.
+func (d Dir) Catalogues() [][]byte {
+	var all [][]byte
+	for _, name := range []string{fileCatalogueA, fileCatalogueB} {
+		if raw, err := d.ReadFile(name, maxSigned); err == nil {
+			all = append(all, raw)
+		}
+	}
+	return all
+}
+
+// KeepCatalogue replaces both copies, one after the other: a crash between the
+// two leaves a whole new one and a whole old one.
+func (d Dir) KeepCatalogue(envelope []byte) error {
+	if err := d.WriteFile(fileCatalogueA, envelope); err != nil {
+		return err
+	}
+	return d.WriteFile(fileCatalogueB, envelope)
+}
+
 // Status returns what the running agent last said of itself.
 func (d Dir) Status() ([]byte, error) { return d.ReadFile(fileStatus, maxSigned) }
 

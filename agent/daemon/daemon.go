@@ -20,7 +20,9 @@ import (
 	"cutoff/agent/journal"
 	"cutoff/agent/lease"
 	"cutoff/agent/purge"
+	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/report"
+	"cutoff/agent/scope"
 	"cutoff/agent/uplink"
 	"cutoff/platform/clock"
 	"cutoff/platform/keystore"
@@ -112,24 +114,31 @@ func (a *agent) brain(c flow.Config) (*flow.Flow, error) {
 		o.Log.Warn("this boot has no id; every start counts as one", "err", err)
 		bootID = "process-" + time.Now().UTC().Format(time.RFC3339Nano)
 	}
-	scan := purge.Config{Root: root, State: string(o.State), Boot: clock.Boot, Log: o.Log}
+	c.Keys = func() (orders, leases signed.Keys) {
+		roster := a.uplink.Roster()
+		return roster.OrderKeys, roster.LeaseKeys
+	}
+	c.Scope = scope.Open(scope.Config{
+		State: o.State, DeviceID: a.config.DeviceID, TrustDomain: a.config.TrustDomain, Log: o.Log,
+		Keys: func() signed.Keys { return a.uplink.Roster().OrderKeys },
+	})
+	scan := purge.Config{Scope: c.Scope.Scope, Root: root, State: string(o.State), Boot: clock.Boot, Log: o.Log}
 	purger, err := purge.New(scan)
 	if err != nil {
 		return nil, err
 	}
 	c.DeviceID, c.Version, c.Server, c.Root = a.config.DeviceID, o.Version, a.config.Server, root
 	c.State, c.Journal, c.Purger, c.Log = o.State, a.journal, purger, o.Log
-	c.Keys = func() (orders, leases signed.Keys) {
-		roster := a.uplink.Roster()
-		return roster.OrderKeys, roster.LeaseKeys
+	c.Plan = func(ctx context.Context, as catalogue.Scope) ([]*cutoffv1.Item, error) {
+		look := scan
+		look.Scope = func() catalogue.Scope { return as }
+		return purge.Plan(ctx, look)
 	}
-	c.Plan = func(ctx context.Context) ([]*cutoffv1.Item, error) { return purge.Plan(ctx, scan) }
 	reporter := report.New(root, o.Version)
 	c.Posture = func(ctx context.Context) []*cutoffv1.Fact { return reporter.Facts(ctx, clock.Boot()) }
 	c.Clock = func() lease.Reading {
 		return lease.Reading{Boot: clock.Boot(), BootID: bootID, Wall: time.Now().Round(0)}
 	}
-	c.Catalogue = purge.CatalogueVersion()
 	return flow.New(c)
 }
 

@@ -20,6 +20,8 @@ import (
 	"cutoff/agent/lease"
 	"cutoff/agent/order"
 	"cutoff/agent/purge"
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/scope"
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/proto/signed"
 )
@@ -50,16 +52,16 @@ type Config struct {
 	// Keys are the order keys and lease keys of the newest roster.
 	Keys   func() (orderKeys, leaseKeys signed.Keys)
 	Purger Purger
-	// Plan lists what a cut would take.
-	Plan func(ctx context.Context) ([]*cutoffv1.Item, error)
+	// Scope keeps what the group chose and administrators added.
+	Scope *scope.Keeper
+	// Plan lists what a cut that goes as far as scope says would take.
+	Plan func(ctx context.Context, scope catalogue.Scope) ([]*cutoffv1.Item, error)
 	// Posture are the facts of the device.
 	Posture func(ctx context.Context) []*cutoffv1.Fact
 	// Unseal asks the server to open sealed items' headers.
 	Unseal func(ctx context.Context, cutID string, headers []*cutoffv1.SealedHeader) ([]*cutoffv1.FileKey, error)
 	// Clock reads the clocks.
 	Clock func() lease.Reading
-	// Catalogue is the version of the catalogue in use.
-	Catalogue string
 	// MaxWait is the longest wait between two looks at the clocks; 0: a minute.
 	MaxWait time.Duration
 	Log     *slog.Logger
@@ -115,7 +117,7 @@ const mostWait = time.Minute
 // New checks the configuration.
 func New(c Config) (*Flow, error) {
 	complete := c.DeviceID != "" && c.State != "" && c.Journal != nil && c.Key != nil && c.Keys != nil &&
-		c.Purger != nil && c.Plan != nil && c.Posture != nil && c.Unseal != nil && c.Clock != nil && c.Log != nil
+		c.Purger != nil && c.Scope != nil && c.Plan != nil && c.Posture != nil && c.Unseal != nil && c.Clock != nil && c.Log != nil
 	if !complete {
 		return nil, errors.New("flow: configuration is not complete")
 	}

@@ -17,6 +17,8 @@ import (
 	"cutoff/agent/journal"
 	"cutoff/agent/lease"
 	"cutoff/agent/purge"
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/scope"
 	"cutoff/agent/uplink"
 	"cutoff/platform/keystore"
 	cutoffv1 "cutoff/proto/cutoff/v1"
@@ -153,7 +155,7 @@ func (m *machine) result(w *journal.Warrant) purge.Result {
 	return r
 }
 
-func (m *machine) plan(context.Context) ([]*cutoffv1.Item, error) {
+func (m *machine) plan(context.Context, catalogue.Scope) ([]*cutoffv1.Item, error) {
 	m.mu.Lock()
 	m.scanned++
 	m.mu.Unlock()
@@ -237,8 +239,12 @@ func (m *machine) assembleWith(purger flow.Purger) (crypto.Signer, *flow.Flow, *
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	keeper := scope.Open(scope.Config{
+		State: m.state, DeviceID: enrolled.DeviceID, TrustDomain: enrolled.TrustDomain, Log: log,
+		Keys: func() signed.Keys { return u.Roster().OrderKeys },
+	})
 	f, err = flow.New(flow.Config{
-		DeviceID: enrolled.DeviceID, Version: "test", State: m.state, Journal: j, Key: key, Purger: purger, Plan: m.plan,
+		Scope: keeper, DeviceID: enrolled.DeviceID, Version: "test", State: m.state, Journal: j, Key: key, Purger: purger, Plan: m.plan,
 		Keys:    func() (signed.Keys, signed.Keys) { r := u.Roster(); return r.OrderKeys, r.LeaseKeys },
 		Posture: func(context.Context) []*cutoffv1.Fact { return nil },
 		Unseal:  u.Unseal, Clock: m.clock, MaxWait: 3 * time.Millisecond, Log: log,

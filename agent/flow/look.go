@@ -67,7 +67,7 @@ func (f *Flow) look() {
 			f.ask(now)
 		}
 		if s.wants && len(s.standing) == 0 && due(&s.due.inventory, now.Boot, 0) {
-			f.observe(job{inventory: true})
+			f.observe(job{inventory: true, scope: f.config.Scope.Scope()})
 		}
 	}
 	if due(&s.due.sweep, now.Boot, 0) {

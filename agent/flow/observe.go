@@ -9,6 +9,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"cutoff/agent/lease"
+	"cutoff/agent/purge"
+	"cutoff/agent/purge/catalogue"
+	"cutoff/agent/scope"
 	cutoffv1 "cutoff/proto/cutoff/v1"
 )
 
@@ -17,6 +20,8 @@ type job struct {
 	posture   bool
 	inventory bool
 	plan      string // a PlanRequest's id
+	// scope is how far the cut would go.
+	scope catalogue.Scope
 }
 
 // Bounds of a look.
@@ -59,25 +64,25 @@ func (f *Flow) watch(ctx context.Context, j job) {
 		f.do(func() { f.observed(facts) })
 		return
 	}
-	items, err := f.scanNow(ctx)
+	items, err := f.scanNow(ctx, j.scope)
 	if ctx.Err() != nil {
 		return
 	}
 	if j.inventory {
-		f.do(func() { f.inventoried(items, err) })
+		f.do(func() { f.inventoried(items, j.scope, err) })
 		return
 	}
 	f.do(func() { f.sendPlan(j.plan, items, err) })
 }
 
 // scanNow lists what a cut would take. A cut that begins meanwhile ends it.
-func (f *Flow) scanNow(ctx context.Context) ([]*cutoffv1.Item, error) {
+func (f *Flow) scanNow(ctx context.Context, scope catalogue.Scope) ([]*cutoffv1.Item, error) {
 	ctx, cancel := context.WithTimeout(ctx, scanTime)
 	defer cancel()
 	f.scan.Lock()
 	f.cancelScan = cancel
 	f.scan.Unlock()
-	return f.config.Plan(ctx)
+	return f.config.Plan(ctx, scope)
 }
 
 func (f *Flow) stopScan() {
@@ -147,7 +152,7 @@ func sameFacts(a, b []*cutoffv1.Fact) bool {
 	return true
 }
 
-func (f *Flow) inventoried(items []*cutoffv1.Item, err error) {
+func (f *Flow) inventoried(items []*cutoffv1.Item, scope catalogue.Scope, err error) {
 	s, now := &f.loop, f.config.Clock()
 	if err != nil {
 		f.config.Log.Warn("inventory not taken, will try again", "err", err)
@@ -160,16 +165,25 @@ func (f *Flow) inventoried(items []*cutoffv1.Item, err error) {
 	}
 	s.wants, s.scanned = false, now.Boot
 	f.send(&cutoffv1.ConnectRequest{Message: &cutoffv1.ConnectRequest_Inventory{
-		Inventory: &cutoffv1.Inventory{Items: items, CatalogueVersion: f.config.Catalogue},
+		Inventory: &cutoffv1.Inventory{Items: items, CatalogueVersion: purge.VersionWith(scope)},
 	}})
 }
 
-func (f *Flow) planRequested(id string) {
+func (f *Flow) planRequested(request *cutoffv1.PlanRequest) {
+	id, scope := request.GetPlanId(), f.config.Scope.Scope()
 	if f.loop.current != nil {
 		f.sendPlan(id, nil, errors.New("a cut is being carried out"))
 		return
 	}
-	f.observe(job{plan: id})
+	if len(request.GetProposal()) > 0 {
+		var err error
+		if scope, err = f.config.Scope.Proposal(request.GetProposal()); err != nil {
+			f.catalogueRefused(err)
+			f.sendPlan(id, nil, err)
+			return
+		}
+	}
+	f.observe(job{plan: id, scope: scope})
 }
 
 func (f *Flow) sendPlan(id string, items []*cutoffv1.Item, err error) {
@@ -177,6 +191,9 @@ func (f *Flow) sendPlan(id string, items []*cutoffv1.Item, err error) {
 	if err != nil {
 		f.config.Log.Warn("plan not made", "err", err)
 		result.Items, result.Error = nil, "the device could not list what it holds"
+		if refused := (*scope.Refused)(nil); errors.As(err, &refused) {
+			result.Error = "the device does not take the proposal: " + refused.Error()
+		}
 	}
 	f.send(&cutoffv1.ConnectRequest{Message: &cutoffv1.ConnectRequest_Plan{Plan: result}})
 }

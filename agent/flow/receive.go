@@ -19,6 +19,9 @@ type Greeting struct {
 	HighestLease uint64
 	BootID       string
 	Challenge    []byte
+	// CatalogueNumber and Catalogue name the kept catalogue; 0 is none.
+	CatalogueNumber uint64
+	Catalogue       string
 }
 
 // Greet draws the challenge of a new stream. It may be called from any
@@ -30,7 +33,11 @@ func (f *Flow) Greet() (Greeting, error) {
 		return Greeting{}, err
 	}
 	challenge, err := f.challenges.Draw(now.Boot)
-	return Greeting{HighestOrder: highestOrder, HighestLease: highestLease, BootID: now.BootID, Challenge: challenge}, err
+	held, content := f.config.Scope.Held()
+	return Greeting{
+		HighestOrder: highestOrder, HighestLease: highestLease, BootID: now.BootID, Challenge: challenge,
+		CatalogueNumber: held, Catalogue: content,
+	}, err
 }
 
 // Opened tells of a stream the server has welcomed.
@@ -113,7 +120,9 @@ func (f *Flow) received(m *cutoffv1.ConnectResponse) {
 	case *cutoffv1.ConnectResponse_ReceiptAck:
 		f.acknowledged(what.ReceiptAck)
 	case *cutoffv1.ConnectResponse_Plan:
-		f.planRequested(what.Plan.GetPlanId())
+		f.planRequested(what.Plan)
+	case *cutoffv1.ConnectResponse_Catalogue:
+		f.rescoped(what.Catalogue)
 	default:
 		f.config.Log.Debug("message ignored")
 	}

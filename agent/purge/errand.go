@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cutoff/agent/journal"
+	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/purge/wire"
 	"cutoff/platform/command"
 	"cutoff/platform/files"
@@ -42,6 +43,10 @@ type errand struct {
 	root    *files.Dir
 	store   *store
 	notes   *noter
+	// scope is the group's word as it was when the errand began, and entries are
+	// the catalogue with what was added to it.
+	scope   catalogue.Scope
+	entries []catalogue.Credential
 
 	mu    sync.Mutex
 	items map[string]*cutoffv1.Item
@@ -51,7 +56,9 @@ type errand struct {
 }
 
 func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
-	e := &errand{purger: p, mode: mode, warrant: w, items: map[string]*cutoffv1.Item{}, whole: map[string]bool{}}
+	e := &errand{purger: p, mode: mode, warrant: w, items: map[string]*cutoffv1.Item{}, whole: map[string]bool{},
+		scope: p.config.Scope()}
+	e.entries = slices.Concat(p.catalogue, e.scope.Added)
 	root := p.config.Root
 	if root == "" {
 		root = "/"
@@ -156,7 +163,7 @@ func (e *errand) mayEndSession(u users.User) bool {
 // any name there that the catalogue begins with?
 func (e *errand) promising(base *files.Dir) bool {
 	first := map[string]bool{".config": true, ".local": true, ".cache": true}
-	for _, c := range e.purger.catalogue {
+	for _, c := range e.entries {
 		for _, p := range c.Paths {
 			if rest, ok := strings.CutPrefix(p, "~/"); ok {
 				name, _, _ := strings.Cut(rest, "/")
@@ -209,7 +216,7 @@ func (e *errand) child(u users.User, base *files.Dir) command.Child {
 
 func (e *errand) job(u users.User) wire.Job {
 	job := wire.Job{Mode: e.mode, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID,
-		Seconds: childSeconds, Entries: childEntries, Catalogue: e.purger.catalogue, Scope: e.purger.config.Scope()}
+		Seconds: childSeconds, Entries: childEntries, Catalogue: e.entries, Scope: e.scope}
 	if e.warrant != nil {
 		job.Recipient, job.DropRegainable = e.warrant.Recipient(), e.warrant.DropRegainable()
 		job.Taken = e.store.ids()
@@ -268,7 +275,7 @@ func (e *errand) sorted() []*cutoffv1.Item {
 // result joins what was done now with what was noted before.
 func (e *errand) result() Result {
 	e.adopt()
-	r := Result{Items: e.sorted(), FirstRemovedBoot: e.first, FinishedBoot: e.purger.config.Boot(), Complete: true, CatalogueVersion: e.purger.version}
+	r := Result{Items: e.sorted(), FirstRemovedBoot: e.first, FinishedBoot: e.purger.config.Boot(), Complete: true, CatalogueVersion: VersionWith(e.scope)}
 	for _, i := range r.Items {
 		if i.GetOutcome() == cutoffv1.Outcome_OUTCOME_RETRYING {
 			r.Complete = false

@@ -65,7 +65,6 @@ var (
 type Purger struct {
 	config    Config
 	catalogue []catalogue.Credential
-	version   string
 }
 
 // New checks the configuration, the catalogue, and that every user of a trial
@@ -105,7 +104,7 @@ func prepare(config Config) (*Purger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read catalogue: %w", err)
 	}
-	return &Purger{config: config, catalogue: all, version: catalogue.Version()}, nil
+	return &Purger{config: config, catalogue: all}, nil
 }
 
 // users lists whose homes this agent may work in.
@@ -163,5 +162,11 @@ func (p *Purger) Run(ctx context.Context, w *journal.Warrant) (Result, error) {
 	return e.result(), errors.Join(err, e.noted())
 }
 
-// CatalogueVersion names the catalogue this agent was built with.
-func CatalogueVersion() string { return catalogue.Version() }
+// VersionWith names the catalogue this agent was built with and, behind a plus,
+// what its server added to it.
+func VersionWith(scope catalogue.Scope) string {
+	if scope.Version == "" {
+		return catalogue.Version()
+	}
+	return catalogue.Version() + "+" + scope.Version
+}

@@ -40,7 +40,7 @@ func (p *Purger) Restore(ctx context.Context, w *journal.Warrant, unseal Unseal)
 		}
 	}
 	err = e.restoreAll(ctx, unseal)
-	r := Result{Items: e.sorted(), FinishedBoot: p.config.Boot(), Complete: err == nil, CatalogueVersion: p.version}
+	r := Result{Items: e.sorted(), FinishedBoot: p.config.Boot(), Complete: err == nil, CatalogueVersion: VersionWith(e.scope)}
 	for _, i := range r.Items {
 		r.Complete = r.Complete && i.GetOutcome() != cutoffv1.Outcome_OUTCOME_RETRYING
 	}

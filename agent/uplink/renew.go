@@ -94,12 +94,12 @@ func (u *Uplink) reconcile(ctx context.Context, conn *grpc.ClientConn, ch channe
 	if err != nil {
 		return err
 	}
-	envelope, challenge, err := u.greeting(ch)
+	hello, err := u.greeting(ch)
 	if err != nil {
 		return err
 	}
 	answer, err := cutoffv1.NewAgentServiceClient(conn).Reconcile(ctx, &cutoffv1.ReconcileRequest{
-		Hello: envelope, Challenge: challenge, Receipts: receipts,
+		Hello: hello.GetHello(), Challenge: hello.GetChallenge(), Receipts: receipts,
 	})
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)

@@ -107,14 +107,14 @@ type connectStream = grpc.BidiStreamingClient[cutoffv1.ConnectRequest, cutoffv1.
 // hello sends the first message and waits for the welcome; a roster may come
 // before it.
 func (u *Uplink) hello(raw connectStream, ch channel, cancel context.CancelCauseFunc) (*cutoffv1.Welcome, error) {
-	envelope, challenge, err := u.greeting(ch)
+	hello, err := u.greeting(ch)
 	if err != nil {
 		return nil, err
 	}
 	late := time.AfterFunc(welcomeTime, func() { cancel(errSilent) })
 	defer late.Stop()
 	err = raw.Send(&cutoffv1.ConnectRequest{Message: &cutoffv1.ConnectRequest_Hello{
-		Hello: &cutoffv1.StreamHello{Hello: envelope, Challenge: challenge},
+		Hello: hello,
 	}})
 	if err != nil {
 		_, err = raw.Recv() // the stream's own error is read, not sent
@@ -136,21 +136,25 @@ func (u *Uplink) hello(raw connectStream, ch channel, cancel context.CancelCause
 	}
 }
 
-func (u *Uplink) greeting(ch channel) (envelope, challenge []byte, err error) {
+func (u *Uplink) greeting(ch channel) (hello *cutoffv1.StreamHello, err error) {
 	g, err := u.config.Handler.Greet()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	envelope, err = signed.Seal(signed.TypeHello, &cutoffv1.Hello{
+	envelope, err := signed.Seal(signed.TypeHello, &cutoffv1.Hello{
 		DeviceId: u.config.Device, HighestOrder: g.HighestOrder, HighestLease: g.HighestLease,
 		CertificateSerial: fmt.Sprintf("%032x", u.current().Leaf.SerialNumber),
 		RosterVersion:     u.Roster().Version, AgentVersion: u.config.Version, BootId: g.BootID,
 		ChannelBinding: ch.value(),
 	}, u.config.Key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sign hello: %w", err)
+		return nil, fmt.Errorf("sign hello: %w", err)
 	}
-	return envelope, g.Challenge, nil
+	hello = &cutoffv1.StreamHello{Hello: envelope, Challenge: g.Challenge}
+	if g.CatalogueNumber > 0 {
+		hello.Catalogue = &cutoffv1.CatalogueHeld{Number: g.CatalogueNumber, Content: g.Catalogue}
+	}
+	return hello, nil
 }
 
 // receive hands on what comes until the stream ends.

@@ -30,6 +30,9 @@ type Greeting struct {
 	HighestLease uint64
 	BootID       string
 	Challenge    []byte
+	// CatalogueNumber and Catalogue name the kept catalogue; 0 is none.
+	CatalogueNumber uint64
+	Catalogue       string
 }
 
 // Handler is told what happens. Its functions are called one at a time and must

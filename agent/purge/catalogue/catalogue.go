@@ -74,6 +74,13 @@ type Credential struct {
 	Unreadable string `json:"unreadable,omitempty"`
 	// OnlyIf names a test of the content that must hold.
 	OnlyIf string `json:"only_if,omitempty"`
+	// Contains is a text that must stand in the file, Key a key that its format
+	// must have there (see package format): tests of added entries, as data.
+	Contains string `json:"contains,omitempty"`
+	Key      string `json:"key,omitempty"`
+	// Added: an administrator added it. It is treated after all others, and
+	// never without its content test.
+	Added bool `json:"added,omitempty"`
 	// Identify names the reader of identifiers; Identifiers are the kinds of
 	// them that may leave the device.
 	Identify    string   `json:"identify,omitempty"`
@@ -94,6 +101,9 @@ type Credential struct {
 	Holders    []string `json:"holders,omitempty"`
 	Confidence string   `json:"confidence"`
 }
+
+// Tested reports whether only the content tells that a file is one.
+func (c *Credential) Tested() bool { return c.OnlyIf != "" || c.Contains != "" || c.Key != "" }
 
 // Load reads and checks the embedded catalogue for one operating system, most
 // dangerous first.

@@ -2,11 +2,13 @@ package catalogue_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"cutoff/agent/purge/catalogue"
+	"cutoff/proto/addition"
 )
 
 func TestEverySystemsCatalogueReads(t *testing.T) {
@@ -122,6 +124,34 @@ func TestAKeyringMatchOfEverythingIsRefused(t *testing.T) {
 			"    keyring:\n      linux:\n        "+match+"\n    action: keyring-delete", 1)
 		if _, err := catalogue.Parse("thing.yaml", []byte(text)); err == nil {
 			t.Errorf("%s was taken", match)
+		}
+	}
+}
+
+// What administrators add can never take the place of what is there, and says
+// nothing that this agent does not know.
+func TestTheWordsOfAddedEntriesAreThoseOfTheCatalogue(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		all, err := catalogue.Load(goos)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range all {
+			if strings.HasPrefix(c.ID, addition.Prefix) || strings.HasPrefix(c.Product, addition.Prefix) || c.Added {
+				t.Errorf("%s is called as if an administrator had added it", c.ID)
+			}
+		}
+	}
+	for _, word := range addition.Tests() {
+		if !slices.Contains(catalogue.Tests(), word) {
+			t.Errorf("no test is called %q", word)
+		}
+	}
+	for _, word := range addition.Formats() {
+		text := strings.ReplaceAll(strings.ReplaceAll(good, "format: ini", "format: "+word), "action: edit", "action: delete")
+		text = strings.ReplaceAll(text, "    secrets: [token]\n", "")
+		if _, err := catalogue.Parse("thing.yaml", []byte(text)); err != nil {
+			t.Errorf("no format is called %q: %v", word, err)
 		}
 	}
 }

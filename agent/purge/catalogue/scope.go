@@ -1,6 +1,10 @@
 package catalogue
 
-import "slices"
+import (
+	"slices"
+
+	"cutoff/proto/addition"
+)
 
 // Scope is how far a cut of this device goes: what its group chose beyond the
 // catalogue. The zero value is the narrowest: catalogue items only, nothing
@@ -20,6 +24,9 @@ type Scope struct {
 	Enrich bool `json:"enrich,omitempty"`
 	// WorkTrees are folders ("~/src", "/srv/code") to search for secrets in text.
 	WorkTrees []string `json:"work_trees,omitempty"`
+	// Added are the entries that administrators added, on this system. They come
+	// after the whole catalogue and take nothing from it.
+	Added []Credential `json:"-"`
 }
 
 // Allows reports whether c may be treated: what destroys data for good, or
@@ -33,5 +40,6 @@ func Policies() []string { return slices.Clone(policies) }
 
 // policies: private keys that may be the only copy, keys of encrypted data, keys
 // of backups, password vaults, identities of system agents, network access of
-// the machine, and mail or files kept offline.
-var policies = []string{"gnupg", "data-keys", "backup-keys", "vaults", "system-agents", "network", "offline-data"}
+// the machine, and mail or files kept offline. A group's choices use the same
+// words.
+var policies = addition.Policies()

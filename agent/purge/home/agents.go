@@ -53,7 +53,8 @@ func (w *Worker) agent(ctx context.Context, c *catalogue.Credential, at place, c
 	if err != nil || len(held) == 0 {
 		return // no agent, or an empty one
 	}
-	clearing := w.job.Mode == wire.Purge
+	allowed := w.job.Scope.Allows(c)
+	clearing := w.job.Mode == wire.Purge && allowed
 	var refused error
 	if clearing {
 		refused = client.RemoveAll()
@@ -69,6 +70,8 @@ func (w *Worker) agent(ctx context.Context, c *catalogue.Credential, at place, c
 	for _, k := range held {
 		i := w.held(c, at, k)
 		switch {
+		case !allowed:
+			err = w.skipped(c, i)
 		case w.job.Mode == wire.Plan:
 			err = w.report(i)
 		case !clearing:

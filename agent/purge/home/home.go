@@ -98,18 +98,41 @@ func (w *Worker) work(ctx context.Context) error {
 	beside.Go(func() { w.keyring(ctx) })
 	// The usual places first, most dangerous first: nothing a user wrote into
 	// his start-up files delays the first removal.
-	for i := range w.job.Catalogue {
-		if err := w.places(&w.job.Catalogue[i], w.usual); err != nil {
-			return err
-		}
+	own, added := divided(w.job.Catalogue)
+	if err := w.all(own, w.usual); err != nil {
+		return err
 	}
 	w.env = w.readEnvironment()
-	for i := range w.job.Catalogue {
-		if err := w.places(&w.job.Catalogue[i], w.overridden); err != nil {
+	if err := w.all(own, w.overridden); err != nil {
+		return err
+	}
+	// What administrators added comes when the catalogue has had all its places:
+	// who treats a place first decides what becomes of it.
+	for _, expand := range []func(string) []place{w.usual, w.overridden} {
+		if err := w.all(added, expand); err != nil {
 			return err
 		}
 	}
 	w.agents(ctx)
+	return nil
+}
+
+// divided splits off what administrators added: the tail.
+func divided(all []catalogue.Credential) (own, added []catalogue.Credential) {
+	n := 0
+	for n < len(all) && !all[n].Added {
+		n++
+	}
+	return all[:n], all[n:]
+}
+
+// all treats what these entries name, in their order.
+func (w *Worker) all(entries []catalogue.Credential, expand func(string) []place) error {
+	for i := range entries {
+		if err := w.places(&entries[i], expand); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

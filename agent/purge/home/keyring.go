@@ -92,6 +92,8 @@ func (w *Worker) keyringItem(ctx context.Context, ring *secrets.Keyring, c *cata
 		Regain: string(c.Regain), Confidence: c.Confidence, Unbounded: true,
 		Identifiers: identify.Keyring(c.Product, item.Attributes).Identifiers}
 	switch {
+	case !w.job.Scope.Allows(c):
+		return w.skipped(c, i)
 	case item.Locked:
 		return w.left(i, wire.Blocked, "locked")
 	case w.job.Mode == wire.Plan:

@@ -26,6 +26,9 @@ func (w *Worker) treat(c *catalogue.Credential, at place) error {
 		return w.once(c, at, func(i wire.Item) error { return w.left(i, wire.Blocked, detailOf(err)) })
 	}
 	at.name = found.Name
+	if c.Added && !w.mayAdd(c, at) {
+		return nil
+	}
 	switch {
 	case found.Outside:
 		return w.once(c, at, func(i wire.Item) error { return w.strayLink(c, i, found) })
@@ -33,6 +36,8 @@ func (w *Worker) treat(c *catalogue.Credential, at place) error {
 		return w.once(c, at, func(i wire.Item) error { return w.left(i, wire.Verified, "dangling-link") })
 	case c.Action == catalogue.Look:
 		return w.look(c, at, found)
+	case c.Action == catalogue.DeleteDir && found.Info.Kind == files.Directory && !w.job.Scope.Allows(c):
+		return w.once(c, at, func(i wire.Item) error { return w.skipped(c, i) })
 	case c.Action == catalogue.DeleteDir && found.Info.Kind == files.Directory:
 		return w.once(c, at, func(i wire.Item) error { return w.folder(c, i, at, found.Info) })
 	case found.Info.Kind == files.Directory:
@@ -100,7 +105,11 @@ func (w *Worker) strayLink(c *catalogue.Credential, i wire.Item, found files.Pla
 		return w.left(i, wire.Verified, "dangling-link")
 	}
 	i.Unbounded = !c.Harmless
-	if w.job.Mode != wire.Purge || !found.Last || found.Info.Kind != files.Link || c.Action == catalogue.Look {
+	if !w.job.Scope.Allows(c) {
+		return w.skipped(c, i)
+	}
+	// An added entry's content test cannot be asked of what lies out there.
+	if w.job.Mode != wire.Purge || !found.Last || found.Info.Kind != files.Link || c.Action == catalogue.Look || c.Added {
 		return w.left(i, wire.Blocked, "link-outside")
 	}
 	if err := w.unlink(&i, found.Info); err != nil {
@@ -192,7 +201,7 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 	switch {
 	case errors.Is(err, files.ErrNotExist):
 		return nil
-	case errors.Is(err, files.ErrTooLarge) && c.Action == catalogue.Delete && c.OnlyIf == "":
+	case errors.Is(err, files.ErrTooLarge) && c.Action == catalogue.Delete && !c.Tested():
 		data, now = nil, info // whole, unread: a history of gigabytes
 	case err != nil:
 		return w.once(c, at, func(i wire.Item) error {
@@ -200,10 +209,16 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 			return w.unread(c, i, at, info, err)
 		})
 	}
-	if c.OnlyIf != "" && !identify.Test(c.OnlyIf, data) {
+	defer clear(data)
+	if !holds(c, data) {
 		return nil
 	}
-	defer clear(data)
+	if !w.job.Scope.Allows(c) {
+		return w.once(c, at, func(i wire.Item) error {
+			i.Identifiers = identify.Read(c.Identify, data, beside{w, at}).Allow(c.Identifiers).Identifiers
+			return w.skipped(c, i)
+		})
+	}
 	finding := identify.Read(c.Identify, data, beside{w, at})
 	follow := func() error { return w.follow(c, at, data) }
 	if c.Action == catalogue.Edit {
@@ -241,7 +256,7 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 // others: a file of another owner. Where only the content tells a credential
 // and cannot be read, it may be one.
 func (w *Worker) others(c *catalogue.Credential, at place, info files.Info) error {
-	if c.OnlyIf != "" {
+	if c.Tested() {
 		data, _, err := w.dir(at.base).Read(at.name, maxRead)
 		defer clear(data)
 		switch {
@@ -252,7 +267,7 @@ func (w *Worker) others(c *catalogue.Credential, at place, info files.Info) erro
 				i.Unbounded = !c.Harmless
 				return w.left(i, wire.Blocked, "foreign-owner")
 			})
-		case !identify.Test(c.OnlyIf, data):
+		case !holds(c, data):
 			return nil
 		}
 	}
@@ -262,7 +277,10 @@ func (w *Worker) others(c *catalogue.Credential, at place, info files.Info) erro
 // unread: a file that cannot be opened. A purge can still unlink a credential,
 // if its name alone says that it is one.
 func (w *Worker) unread(c *catalogue.Credential, i wire.Item, at place, info files.Info, why error) error {
-	if w.job.Mode == wire.Purge && c.Action == catalogue.Delete && c.OnlyIf == "" {
+	if !w.job.Scope.Allows(c) {
+		return w.skipped(c, i)
+	}
+	if w.job.Mode == wire.Purge && c.Action == catalogue.Delete && !c.Tested() {
 		return w.remove(c, i, at, info, nil)
 	}
 	return w.left(i, wire.Blocked, detailOf(why))
@@ -272,6 +290,9 @@ func (w *Worker) unread(c *catalogue.Credential, i wire.Item, at place, info fil
 // credential; what the file holds for others is not known, so it is blocked.
 func (w *Worker) foreign(c *catalogue.Credential, i wire.Item, info files.Info) error {
 	i.Unbounded = !c.Harmless
+	if !w.job.Scope.Allows(c) {
+		return w.skipped(c, i)
+	}
 	if w.job.Mode != wire.Purge || c.Action == catalogue.Edit || i.Base != wire.InHome {
 		return w.left(i, wire.Blocked, "foreign-owner")
 	}
