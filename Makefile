@@ -58,11 +58,13 @@ test-all: test test-heavy ## add what is heavy: long chaos and property runs
 
 .PHONY: test-heavy
 test-heavy: setup
+	cd agent/purge/scan/gitleaks && go vet ./... && go test ./...
 	@export CUTOFF_HEAVY=1; $(call gotest,$(TESTFLAGS) -timeout 30m -run 'Kill|Property|Crash' ./server/e2e ./server/flow/... ./agent/...)
 
 .PHONY: bench
 bench: build ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+	cd agent/purge/scan/gitleaks && go test -run '^$$' -bench . -benchtime 5x ./...
 	$(BIN)/cutoff-server loadtest --agents 10000 --baseline
 
 .PHONY: setup
@@ -90,7 +92,8 @@ $(TOOLS)/bin/generators-$(GEN_GO)-$(GEN_GRPC)-$(GEN_GATEWAY):
 	@touch $@
 
 .PHONY: generate
-generate: $(TOOLS)/node_modules/.bin/buf $(TOOLS)/bin/generators-$(GEN_GO)-$(GEN_GRPC)-$(GEN_GATEWAY) ## generate code from proto/
+generate: $(TOOLS)/node_modules/.bin/buf $(TOOLS)/bin/generators-$(GEN_GO)-$(GEN_GRPC)-$(GEN_GATEWAY) ## generate code from proto/, and the rules of the text scan
+	go generate ./agent/purge/scan
 	cd proto && PATH=$(TOOLS)/bin:$(TOOLS)/node_modules/.bin:$$PATH buf generate
 
 .PHONY: generate-check
@@ -98,7 +101,7 @@ generate-check: ## fail if the schema is not well formed, breaks, or its code is
 	cd proto && $(TOOLS)/node_modules/.bin/buf lint
 	@if git rev-parse -q --verify origin/main >/dev/null && git cat-file -e origin/main:proto/buf.yaml 2>/dev/null; then \
 	  cd proto && $(TOOLS)/node_modules/.bin/buf breaking --against '../.git#branch=origin/main,subdir=proto'; fi
-	@git diff --exit-code --stat -- proto || { echo "generated code is stale: run make generate and commit" >&2; exit 1; }
+	@git diff --exit-code --stat -- proto agent/purge/scan || { echo "generated code is stale: run make generate and commit" >&2; exit 1; }
 generate-check: generate
 
 .PHONY: lint
