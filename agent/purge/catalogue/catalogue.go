@@ -85,6 +85,8 @@ type Credential struct {
 	// them that may leave the device.
 	Identify    string   `json:"identify,omitempty"`
 	Identifiers []string `json:"identifiers,omitempty"`
+	// Names say where identifiers stand, when no reader of its own is needed.
+	Names []Name `json:"names,omitempty"`
 	// Names, in a file, more files: Follow is the reader that finds them, and
 	// FollowAs the credential they are.
 	Follow   string `json:"follow,omitempty"`
@@ -97,6 +99,9 @@ type Credential struct {
 	Policy string `json:"policy,omitempty"`
 	// Last: to take it away may cut the network, so it goes after the receipt.
 	Last bool `json:"last,omitempty"`
+	// System: its paths are the machine's own, not a user's; only root's own run
+	// looks at them.
+	System bool `json:"system,omitempty"`
 	// Holders are processes that keep it in memory.
 	Holders    []string `json:"holders,omitempty"`
 	Confidence string   `json:"confidence"`

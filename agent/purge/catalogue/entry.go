@@ -52,13 +52,15 @@ func (r *reader) entry(n *yaml.Node, shared Credential) entry {
 		"regain":      r.oneOf((*string)(&e.Regain), []string{"sign-in", "none"}),
 		"unreadable":  r.oneOf(&e.Unreadable, []string{"delete", "leave"}),
 		"only-if":     r.oneOf(&e.OnlyIf, tests),
-		"identify":    r.oneOf(&e.Identify, readers),
+		"identify":    r.identify(&e.Credential),
 		"identifiers": r.texts(&e.Identifiers),
 		"follow":      r.oneOf(&e.Follow, followers),
 		"follow-as":   r.id(&e.FollowAs),
 		"harmless":    r.flag(&e.Harmless),
 		"policy":      r.oneOf(&e.Policy, policies),
 		"last":        r.flag(&e.Last),
+		"system":      r.flag(&e.System),
+		"confidence":  r.oneOf(&e.Confidence, confidences),
 	})
 	r.fits(n, e)
 	return e
@@ -71,7 +73,7 @@ var (
 	readers   = []string{
 		"aws-credentials", "aws-config", "aws-sso", "aws-cli-cache", "aws-login", "gcp", "gcloud-store", "azure",
 		"kubeconfig", "docker", "terraform", "gh", "git-credentials", "netrc", "npmrc", "pypirc", "cargo", "pgpass", "pg-service",
-		"rclone", "ssh-key", "private-key",
+		"rclone", "ssh-key", "private-key", "certificates",
 	}
 )
 
@@ -106,7 +108,9 @@ func (r *reader) fits(n *yaml.Node, e entry) {
 		r.bad(n, "action look needs follow: what is found")
 	case (e.Follow == "") != (e.FollowAs == ""):
 		r.bad(n, "follow and follow-as go together")
-	case (e.Identify == "") != (len(e.Identifiers) == 0) && e.Action != KeyringDelete && e.Action != AgentClear:
+	case len(e.Names) > 0 && !slices.Contains(structured, e.Format) && !onlyFileNames(e.Names):
+		r.bad(n, "identify by paths needs a format that has them")
+	case (e.Identify == "" && len(e.Names) == 0) != (len(e.Identifiers) == 0) && e.Action != KeyringDelete && e.Action != AgentClear:
 		r.bad(n, "identify and identifiers go together")
 	}
 	if editable && len(e.Secrets) > 0 {
@@ -167,6 +171,9 @@ func (r *reader) keyrings(n *yaml.Node, into map[string][]map[string]string) {
 				r.text(&s)(item.Content[i+1])
 				if s == "*" {
 					r.bad(item.Content[i+1], "a match of anything")
+				}
+				if name := item.Content[i]; !attribute(goos, name.Value) {
+					r.bad(name, "no attribute of a keyring of %s", goos)
 				}
 				match[item.Content[i].Value] = s
 			}

@@ -103,7 +103,7 @@ func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info fil
 func (w *Worker) identifyAll(c *catalogue.Credential, at place, all []member) identify.Finding {
 	var findings []identify.Finding
 	for _, m := range all {
-		if m.info.Kind != files.Regular || m.info.UID != w.job.UID || c.Identify == "" || len(findings) >= maxIdentified {
+		if m.info.Kind != files.Regular || m.info.UID != w.job.UID || c.Identify == "" && len(c.Names) == 0 || len(findings) >= maxIdentified {
 			continue
 		}
 		p := place{base: at.base, name: path.Join(at.name, m.name)}
@@ -111,7 +111,7 @@ func (w *Worker) identifyAll(c *catalogue.Credential, at place, all []member) id
 		if err != nil {
 			continue
 		}
-		findings = append(findings, identify.Read(c.Identify, data, beside{w, p}))
+		findings = append(findings, identify.Of(c, data, beside{w, p}))
 		clear(data)
 	}
 	return identify.Merge(findings)

@@ -215,11 +215,11 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 	}
 	if !w.job.Scope.Allows(c) {
 		return w.once(c, at, func(i wire.Item) error {
-			i.Identifiers = identify.Read(c.Identify, data, beside{w, at}).Allow(c.Identifiers).Identifiers
+			i.Identifiers = identify.Of(c, data, beside{w, at}).Allow(c.Identifiers).Identifiers
 			return w.skipped(c, i)
 		})
 	}
-	finding := identify.Read(c.Identify, data, beside{w, at})
+	finding := identify.Of(c, data, beside{w, at})
 	follow := func() error { return w.follow(c, at, data) }
 	if c.Action == catalogue.Edit {
 		rest, cut, err := format.Cut(string(c.Format), data, c.Secrets)

@@ -46,6 +46,7 @@ func Read(reader string, content []byte, around Around) Finding {
 		"terraform": terraform, "gh": gh, "git-credentials": gitCredentials, "netrc": netrc, "npmrc": npmrc,
 		"pypirc": pypirc, "cargo": cargo, "pgpass": pgpass, "pg-service": pgService, "rclone": rclone,
 		"ssh-key": sshKey, "private-key": privateKey,
+		"certificates": certificates,
 	}[reader]
 	if !ok {
 		return Finding{}

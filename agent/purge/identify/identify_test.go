@@ -133,7 +133,7 @@ func TestOnlyListedKindsLeave(t *testing.T) {
 
 // Every word the catalogue may use is known here, and the reverse.
 func TestEveryReaderOfTheCatalogueReads(t *testing.T) {
-	samples := map[string]string{"private-key": token(`{"iss":"x"}`), "pg-service": "[a]\npassword=x\n", "aws-login": `{"accessToken":{"accessKeyId":"ASIAIOSFODNN7EXAMPLE"}}`,
+	samples := map[string]string{"private-key": token(`{"iss":"x"}`), "certificates": publicKey, "pg-service": "[a]\npassword=x\n", "aws-login": `{"accessToken":{"accessKeyId":"ASIAIOSFODNN7EXAMPLE"}}`,
 		"aws-config": "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n", "ssh-key": "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----", "aws-sso": `{"region":"x"}`}
 	text := "[a]\ntype=x\npassword=x\nmachine m\nhttps://a:b@c\n//r/:_auth=x\n[registry]\nh:1:d:u:p\n"
 	for _, reader := range catalogue.Readers() {

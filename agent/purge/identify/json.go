@@ -138,6 +138,7 @@ func azure(content []byte, around Around, n *notes) {
 			Username string `json:"username"`
 			Realm    string `json:"realm"`
 			LocalID  string `json:"local_account_id"`
+			HomeID   string `json:"home_account_id"`
 		} `json:"Account"`
 		RefreshToken map[string]struct {
 			ClientID string `json:"client_id"`
@@ -148,6 +149,7 @@ func azure(content []byte, around Around, n *notes) {
 			n.add("azure-user", a.Username)
 			n.add("azure-tenant", a.Realm)
 			n.add("azure-object-id", a.LocalID)
+			n.add("azure-home-account", a.HomeID)
 		}
 		for _, r := range cache.RefreshToken {
 			n.add("azure-client-id", r.ClientID)
@@ -224,8 +226,11 @@ func terraform(content []byte, _ Around, n *notes) {
 
 func gh(content []byte, _ Around, n *notes) {
 	var f map[string]struct {
-		User  string         `yaml:"user"`
-		Users map[string]any `yaml:"users"`
+		User  string `yaml:"user"`
+		Token string `yaml:"oauth_token"`
+		Users map[string]struct {
+			Token string `yaml:"oauth_token"`
+		} `yaml:"users"`
 	}
 	n.until(never)
 	if yaml.Unmarshal(content, &f) != nil {
@@ -234,8 +239,10 @@ func gh(content []byte, _ Around, n *notes) {
 	for host, h := range f {
 		n.add("github-host", host)
 		n.add("github-user", h.User)
-		for user := range h.Users {
+		n.add("github-token-sha256", githubHash(h.Token))
+		for user, of := range h.Users {
 			n.add("github-user", user)
+			n.add("github-token-sha256", githubHash(of.Token))
 		}
 	}
 }

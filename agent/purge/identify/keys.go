@@ -6,10 +6,8 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 	"gopkg.in/yaml.v3"
@@ -20,6 +18,7 @@ func kubeconfig(content []byte, _ Around, n *notes) {
 		Clusters []struct {
 			Cluster struct {
 				Server string `yaml:"server"`
+				CA     string `yaml:"certificate-authority-data"`
 			} `yaml:"cluster"`
 		} `yaml:"clusters"`
 		Users []struct {
@@ -31,7 +30,9 @@ func kubeconfig(content []byte, _ Around, n *notes) {
 				Provider    struct {
 					Config map[string]string `yaml:"config"`
 				} `yaml:"auth-provider"`
-				Exec any `yaml:"exec"`
+				Exec *struct {
+					Command string `yaml:"command"`
+				} `yaml:"exec"`
 			} `yaml:"user"`
 		} `yaml:"users"`
 	}
@@ -41,11 +42,17 @@ func kubeconfig(content []byte, _ Around, n *notes) {
 	}
 	for _, c := range f.Clusters {
 		n.add("kube-server", address(c.Cluster.Server))
+		if ca, err := base64.StdEncoding.DecodeString(c.Cluster.CA); err == nil && len(ca) > 0 {
+			n.add("kube-ca-sha256", hashOf(ca))
+		}
 	}
 	for _, u := range f.Users {
 		n.add("kube-user", u.Name)
 		if u.User.Token != "" && !jwt(u.User.Token, n) || u.User.Password != "" || u.User.Provider.Config["refresh-token"] != "" || u.User.Exec != nil {
 			n.until(never)
+		}
+		if u.User.Exec != nil {
+			n.add("kube-exec", u.User.Exec.Command)
 		}
 		if id := u.User.Provider.Config["id-token"]; id != "" {
 			jwt(id, n)
@@ -72,36 +79,6 @@ func certificate(text []byte, n *notes) {
 	n.add("x509-subject", c.Subject.String())
 	n.add("x509-issuer", c.Issuer.String())
 	n.until(c.NotAfter)
-}
-
-// jwt takes issuer, subject, id and expiry out of a token and drops the rest.
-// It reports whether the token says when it ends.
-func jwt(token string, n *notes) bool {
-	parts := strings.Split(strings.TrimSpace(token), ".")
-	if len(parts) != 3 {
-		return false
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return false
-	}
-	var claims struct {
-		Issuer  string  `json:"iss"`
-		Subject string  `json:"sub"`
-		ID      string  `json:"jti"`
-		Expiry  float64 `json:"exp"`
-	}
-	if json.Unmarshal(payload, &claims) != nil {
-		return false
-	}
-	n.add("jwt-issuer", claims.Issuer)
-	n.add("jwt-subject", claims.Subject)
-	n.add("jwt-id", claims.ID)
-	if claims.Expiry <= 0 || claims.Expiry > 1e11 {
-		return false
-	}
-	n.until(time.Unix(int64(claims.Expiry), 0).UTC())
-	return true
 }
 
 func privateKey(content []byte, _ Around, n *notes) {

@@ -15,8 +15,14 @@ func gitCredentials(content []byte, _ Around, n *notes) {
 		if _, has := u.User.Password(); has { // a lone user part may be the token
 			n.add("git-user", u.User.Username())
 		}
+		n.add("github-token-sha256", githubHash(or(password(u), u.User.Username())))
 		n.until(never)
 	}
+}
+
+func password(u *url.URL) string {
+	p, _ := u.User.Password()
+	return p
 }
 
 func netrc(content []byte, _ Around, n *notes) {
@@ -31,7 +37,9 @@ func netrc(content []byte, _ Around, n *notes) {
 		case "default":
 			n.until(never)
 			continue
-		case "password", "account":
+		case "password":
+			n.add("github-token-sha256", githubHash(words[i+1]))
+		case "account":
 		default:
 			continue
 		}
