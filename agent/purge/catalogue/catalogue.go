@@ -111,7 +111,7 @@ type Credential struct {
 func (c *Credential) Tested() bool { return c.OnlyIf != "" || c.Contains != "" || c.Key != "" }
 
 // Load reads and checks the embedded catalogue for one operating system, most
-// dangerous first.
+// dangerous first and what may cut the network last.
 func Load(goos string) ([]Credential, error) { return LoadFrom(products, goos) }
 
 // LoadFrom is Load for another file system: every *.yaml in its folder
@@ -151,7 +151,12 @@ func LoadFrom(from fs.FS, goos string) ([]Credential, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(all, func(a, b Credential) int { return cmp.Compare(a.Danger, b.Danger) })
+	slices.SortStableFunc(all, func(a, b Credential) int {
+		if a.Last != b.Last {
+			return map[bool]int{false: -1, true: 1}[a.Last]
+		}
+		return cmp.Compare(a.Danger, b.Danger)
+	})
 	return all, nil
 }
 

@@ -21,7 +21,7 @@ func TestEverySystemsCatalogueReads(t *testing.T) {
 			t.Errorf("%s: %d credentials, want at least 20", goos, len(all))
 		}
 		for i := 1; i < len(all); i++ {
-			if all[i-1].Danger > all[i].Danger {
+			if all[i-1].Last == all[i].Last && all[i-1].Danger > all[i].Danger || all[i-1].Last && !all[i].Last {
 				t.Errorf("%s: %s (danger %d) comes before %s (%d)", goos, all[i-1].ID, all[i-1].Danger, all[i].ID, all[i].Danger)
 			}
 		}

@@ -150,7 +150,7 @@ func (r *reader) paths(n *yaml.Node, into map[string][]string) {
 				r.bad(v.Content[i], "want a path that begins with ~/, / or $NAME, not %q", p)
 			}
 		}
-		into[goos] = list
+		into[goos] = append(into[goos], list...)
 	})
 }
 

@@ -177,9 +177,14 @@ func (r *reader) texts(into *[]string) func(*yaml.Node) {
 	}
 }
 
-// perSystem reads a mapping from operating system to something.
+// perSystem reads a mapping from operating system to something; "all" is what
+// they have in common.
 func (r *reader) perSystem(n *yaml.Node, read func(goos string, value *yaml.Node)) {
-	each := map[string]func(*yaml.Node){}
+	each := map[string]func(*yaml.Node){"all": func(value *yaml.Node) {
+		for _, goos := range systems {
+			read(goos, value)
+		}
+	}}
 	for _, goos := range systems {
 		each[goos] = func(value *yaml.Node) { read(goos, value) }
 	}

@@ -22,6 +22,15 @@ func (w *Worker) skipped(c *catalogue.Credential, i wire.Item) error {
 	return w.left(i, wire.Unsupported, detailSkipped)
 }
 
+// harmless reports whether a mixed file has nothing in it that would be cut.
+func harmless(c *catalogue.Credential, data []byte) bool {
+	if c.Action != catalogue.Edit {
+		return false
+	}
+	_, found, err := format.Cut(string(c.Format), data, c.Secrets)
+	return err == nil && found == 0
+}
+
 // holds reports whether the content is that of a credential.
 func holds(c *catalogue.Credential, data []byte) bool {
 	if c.OnlyIf != "" && !identify.Test(c.OnlyIf, data) {

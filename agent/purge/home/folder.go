@@ -91,6 +91,9 @@ func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info fil
 		return nil
 	}
 	describe(&i, c, w.identifyAll(c, at, all))
+	if !w.job.Scope.Allows(c) {
+		return w.skipped(c, i)
+	}
 	if w.job.Mode == wire.Plan {
 		return w.report(i)
 	}

@@ -141,6 +141,9 @@ func (w *Worker) places(c *catalogue.Credential, expand func(string) []place) er
 	if c.Action == catalogue.AgentClear || c.Action == catalogue.KeyringDelete {
 		return nil
 	}
+	if c.System {
+		return w.machine(c)
+	}
 	for _, p := range c.Paths {
 		for _, at := range expand(p) {
 			if err := w.spend(1); err != nil {

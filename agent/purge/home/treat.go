@@ -36,8 +36,6 @@ func (w *Worker) treat(c *catalogue.Credential, at place) error {
 		return w.once(c, at, func(i wire.Item) error { return w.left(i, wire.Verified, "dangling-link") })
 	case c.Action == catalogue.Look:
 		return w.look(c, at, found)
-	case c.Action == catalogue.DeleteDir && found.Info.Kind == files.Directory && !w.job.Scope.Allows(c):
-		return w.once(c, at, func(i wire.Item) error { return w.skipped(c, i) })
 	case c.Action == catalogue.DeleteDir && found.Info.Kind == files.Directory:
 		return w.once(c, at, func(i wire.Item) error { return w.folder(c, i, at, found.Info) })
 	case found.Info.Kind == files.Directory:
@@ -214,6 +212,9 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 		return nil
 	}
 	if !w.job.Scope.Allows(c) {
+		if harmless(c, data) {
+			return nil
+		}
 		return w.once(c, at, func(i wire.Item) error {
 			i.Identifiers = identify.Of(c, data, beside{w, at}).Allow(c.Identifiers).Identifiers
 			return w.skipped(c, i)

@@ -204,12 +204,30 @@ func moment(text string) time.Time {
 	return never
 }
 
-// matches holds a path against one with * for any key.
+// matches holds a path against one with * for any part of a key.
 func matches(want, path []string) bool {
 	for i := range want {
-		if want[i] != "*" && !strings.EqualFold(want[i], path[i]) {
+		if !like(strings.ToLower(want[i]), strings.ToLower(path[i])) {
 			return false
 		}
 	}
 	return true
+}
+
+// like reports whether text is pattern, where * stands for any run.
+func like(pattern, text string) bool {
+	before, after, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == text
+	}
+	rest, ok := strings.CutPrefix(text, before)
+	if !ok {
+		return false
+	}
+	for i := 0; i <= len(rest); i++ {
+		if like(after, rest[i:]) {
+			return true
+		}
+	}
+	return false
 }
