@@ -69,11 +69,11 @@ func (r *reader) entry(n *yaml.Node, shared Credential) entry {
 // Words for what is read out of a file. A test holds package identify to them.
 var (
 	tests     = []string{"private-key", "gcp-credential"}
-	followers = []string{"kubeconfig", "ssh-config", "git-config"}
+	followers = []string{"kubeconfig", "ssh-config", "git-config", "ansible-config", "npmrc"}
 	readers   = []string{
 		"aws-credentials", "aws-config", "aws-sso", "aws-cli-cache", "aws-login", "gcp", "gcloud-store", "azure",
 		"kubeconfig", "docker", "terraform", "gh", "git-credentials", "netrc", "npmrc", "pypirc", "cargo", "pgpass", "pg-service",
-		"rclone", "ssh-key", "private-key", "certificates",
+		"rclone", "ssh-key", "private-key", "certificates", "age-keys", "cloudflared", "subversion", "tailscale", "openvpn",
 	}
 )
 

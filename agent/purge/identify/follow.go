@@ -28,6 +28,10 @@ func Follow(follower string, content []byte, folder string) Named {
 		return sshFiles(content)
 	case "git-config":
 		return gitFiles(content)
+	case "ansible-config":
+		return ansibleFiles(content, folder)
+	case "npmrc":
+		return npmFiles(content)
 	}
 	return Named{}
 }
@@ -116,6 +120,32 @@ func gitFiles(content []byte) Named {
 			} else if w == "--file" && i+1 < len(words) {
 				out.Files = append(out.Files, words[i+1])
 			}
+		}
+	}
+	return out
+}
+
+func ansibleFiles(content []byte, folder string) Named {
+	var out Named
+	for _, s := range sections(content) {
+		name := s.keys["vault_password_file"]
+		if s.name != "defaults" || name == "" {
+			continue
+		}
+		if !strings.HasPrefix(name, "/") && !strings.HasPrefix(name, "~") {
+			name = path.Join(folder, name)
+		}
+		out.Files = append(out.Files, name)
+	}
+	return out
+}
+
+// npmFiles are the client keys of registries: "//host/:keyfile=/path".
+func npmFiles(content []byte) Named {
+	var out Named
+	for _, l := range tree("npmrc", content) {
+		if name := l.path[0]; name == "keyfile" || strings.HasSuffix(name, ":keyfile") {
+			out.Files = append(out.Files, l.value)
 		}
 	}
 	return out

@@ -46,7 +46,7 @@ func Read(reader string, content []byte, around Around) Finding {
 		"terraform": terraform, "gh": gh, "git-credentials": gitCredentials, "netrc": netrc, "npmrc": npmrc,
 		"pypirc": pypirc, "cargo": cargo, "pgpass": pgpass, "pg-service": pgService, "rclone": rclone,
 		"ssh-key": sshKey, "private-key": privateKey,
-		"certificates": certificates,
+		"certificates": certificates, "age-keys": ageKeys, "cloudflared": cloudflared, "subversion": subversion, "tailscale": tailscale, "openvpn": openvpn,
 	}[reader]
 	if !ok {
 		return Finding{}

@@ -54,9 +54,10 @@ func tree(format string, content []byte) []leaf {
 			}
 		}
 	case "properties", "dotenv", "npmrc":
+		ends := map[string]string{"properties": "=:", "dotenv": "=", "npmrc": "="}[format]
 		for raw := range strings.Lines(string(content)) {
 			text := strings.TrimPrefix(strings.TrimSpace(raw), "export ")
-			if i := strings.IndexAny(text, "=:"); i > 0 && text[0] != '#' && text[0] != ';' && text[0] != '!' {
+			if i := strings.IndexAny(text, ends); i > 0 && text[0] != '#' && text[0] != ';' && text[0] != '!' {
 				out = append(out, leaf{[]string{strings.TrimSpace(text[:i])}, unquote(text[i+1:])})
 			}
 		}
