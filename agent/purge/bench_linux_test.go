@@ -25,6 +25,7 @@ import (
 // TestMain is the agent's main for the children that the tests start.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == purge.ChildArg {
+		dyingChild()
 		os.Exit(purge.ChildMain(os.Args[2:]))
 	}
 	os.Exit(m.Run())

@@ -47,6 +47,8 @@ type errand struct {
 	// the catalogue with what was added to it.
 	scope   catalogue.Scope
 	entries []catalogue.Credential
+	// earlier is what was noted for this cut before.
+	earlier map[string]*cutoffv1.Item
 
 	mu    sync.Mutex
 	items map[string]*cutoffv1.Item
@@ -71,12 +73,21 @@ func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
 		if e.store, err = openStore(p.config.State, w.CutID()); err != nil {
 			return nil, errors.Join(err, e.root.Close())
 		}
+		if mode == wire.Seal {
+			e.store.start()
+		}
 		e.notes = startNoter(w)
+		e.earlier = w.Noted()
 	}
 	return e, nil
 }
 
-func (e *errand) close() { _ = e.root.Close() }
+func (e *errand) close() {
+	_ = e.root.Close()
+	if e.store != nil {
+		e.store.stop()
+	}
+}
 
 // listUsers lists every home for root, and its own for anybody else.
 func listUsers(root string) ([]users.User, error) {
@@ -202,8 +213,8 @@ func (e *errand) attempt(ctx context.Context, u users.User, base *files.Dir) ([]
 	ctx, cancel := context.WithTimeout(ctx, childSeconds*time.Second+childGrace)
 	defer cancel()
 	t := &talk{errand: e, user: u, home: base, kept: map[string]bool{}}
-	if e.store != nil {
-		defer e.store.drop(u.UID)
+	for _, s := range e.unreported(u) {
+		t.kept[s.item.GetId()] = true
 	}
 	err := e.child(u, base).Run(ctx, t.run)
 	return t.guarded, err
@@ -220,8 +231,33 @@ func (e *errand) job(u users.User) wire.Job {
 	if e.warrant != nil {
 		job.Recipient, job.DropRegainable = e.warrant.Recipient(), e.warrant.DropRegainable()
 		job.Taken = e.store.ids()
+		job.Kept = map[string][]uint64{}
+		for _, s := range e.unreported(u) {
+			job.Kept[s.item.GetId()] = s.Was
+		}
 	}
 	return job
+}
+
+// unreported are the copies of the user's items that a killed child, or the
+// killed agent, made and said nothing of: they may still be in their places.
+func (e *errand) unreported(u users.User) []sealedItem {
+	if e.mode != wire.Seal {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []sealedItem
+	for _, s := range e.store.all() {
+		item, now := e.items[s.item.GetId()]
+		if !now {
+			item = e.earlier[s.item.GetId()]
+		}
+		if reported := item.GetSealed() && item.GetAction() != "left"; !reported && s.User.UID == u.UID && s.User.Name == u.Name {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // add keeps an item and notes it, durably but not at once.
@@ -287,7 +323,7 @@ func (e *errand) result() Result {
 // adopt adds what an earlier run of the same cut did, and sealed copies whose
 // item was lost with a child.
 func (e *errand) adopt() {
-	for id, item := range e.warrant.Noted() {
+	for id, item := range e.earlier {
 		if _, anew := e.items[id]; anew {
 			continue
 		}
@@ -304,8 +340,29 @@ func (e *errand) adopt() {
 			continue
 		}
 		item := s.item
-		item.Sealed, item.Outcome, item.Detail = true, cutoffv1.Outcome_OUTCOME_VERIFIED, "sealed"
+		item.Sealed = true
+		if item.GetOutcome() != cutoffv1.Outcome_OUTCOME_BLOCKED {
+			item.Outcome, item.Detail = cutoffv1.Outcome_OUTCOME_VERIFIED, "sealed"
+		}
+		if e.inPlace(s) {
+			item.Action, item.Outcome, item.Detail = "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "child-killed"
+		}
 		e.items[item.GetId()] = item
 		e.notes.note(item)
 	}
+}
+
+// inPlace reports whether what a copy was made of still lies where it did.
+func (e *errand) inPlace(s sealedItem) bool {
+	dir := e.root
+	if s.Base == wire.InHome {
+		home, err := e.root.Below(s.User.Home)
+		if err != nil {
+			return false
+		}
+		defer home.Close()
+		dir = home
+	}
+	info, err := dir.Stat(s.Name)
+	return err == nil && slices.Contains(s.Was, wire.Print("", info))
 }

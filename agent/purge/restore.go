@@ -79,10 +79,10 @@ func byUser(all []sealedItem) [][]sealedItem {
 	at := map[string]int{}
 	var out [][]sealedItem
 	for _, s := range all {
-		n, ok := at[s.user.Name]
+		n, ok := at[s.User.Name]
 		if !ok {
 			n = len(out)
-			at[s.user.Name] = n
+			at[s.User.Name] = n
 			out = append(out, nil)
 		}
 		out[n] = append(out[n], s)
@@ -94,7 +94,7 @@ func byUser(all []sealedItem) [][]sealedItem {
 func (e *errand) keys(ctx context.Context, batch []sealedItem, unseal Unseal) (map[string]*cutoffv1.FileKey, error) {
 	var headers []*cutoffv1.SealedHeader
 	for _, s := range batch {
-		header, err := readHeader(e.store.path(s.item.GetId(), ".age"))
+		header, err := e.header(s.item.GetId())
 		if err != nil {
 			e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "unreadable", true)
 			continue
@@ -115,8 +115,8 @@ func (e *errand) keys(ctx context.Context, batch []sealedItem, unseal Unseal) (m
 	return out, nil
 }
 
-func readHeader(name string) ([]byte, error) {
-	file, err := os.Open(name)
+func (e *errand) header(id string) ([]byte, error) {
+	file, _, err := e.store.openSealed(id)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (e *errand) restoreFor(ctx context.Context, now []users.User, items []seale
 	if len(due) == 0 {
 		return nil
 	}
-	u, base, err := e.find(now, due[0].user)
+	u, base, err := e.find(now, due[0].User)
 	if err != nil {
 		for _, s := range due {
 			e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "user-gone", true)
@@ -210,9 +210,9 @@ func (r *restorer) talk(in io.WriteCloser, out io.Reader) error {
 // one sends one sealed item and takes the child's answer.
 func (r *restorer) one(in io.Writer, out io.Reader, s sealedItem) error {
 	id := s.item.GetId()
-	file, err := os.Open(r.errand.store.path(id, ".age"))
+	file, _, err := r.errand.store.openSealed(id)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errStore, err)
+		return err
 	}
 	defer file.Close()
 	if err := wire.WriteJSON(in, wire.KindRestore, wire.RestoreItem{ID: id, Key: r.keys[id].GetKey()}); err != nil {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -28,7 +30,12 @@ type talk struct {
 	user   users.User
 	home   *files.Dir
 	items  int
-	kept   map[string]bool // ids this child has sealed
+
+	mu      sync.Mutex
+	kept    map[string]bool // ids whose copy is durable, and not reported yet
+	failed  error           // of the store
+	waiting sync.WaitGroup  // for copies to be durable
+	sending atomic.Int32    // how many
 	// guarded are names below the home that only a flag kept from going.
 	guarded []string
 }
@@ -37,60 +44,76 @@ var idPattern = regexp.MustCompile(`^itm_[0-9a-f]{20}$`)
 
 // run sends the job and takes answers until the child is done.
 func (t *talk) run(in io.WriteCloser, out io.Reader) error {
+	defer t.waiting.Wait()
 	if err := wire.WriteJSON(in, wire.KindJob, t.errand.job(t.user)); err != nil {
 		return fmt.Errorf("send job: %w", err)
 	}
 	var open *incoming
+	defer func() {
+		if open != nil {
+			open.discard() // half said
+		}
+	}()
 	for {
 		kind, payload, err := wire.Read(out)
 		if err != nil {
-			return fmt.Errorf("child went silent: %w", err)
+			t.waiting.Wait()
+			return errors.Join(t.failed, fmt.Errorf("child went silent: %w", err))
 		}
 		switch kind {
 		case wire.KindItem:
-			var i wire.Item
-			if err := wire.Unmarshal(payload, &i); err != nil {
-				return err
-			}
-			if err := t.item(i); err != nil {
-				return err
-			}
-		case wire.KindSeal:
-			if open, err = t.begin(payload); err != nil {
-				return err
-			}
-		case wire.KindChunk:
-			if open == nil {
-				return wire.ErrFrame
-			}
-			open.write(payload)
-		case wire.KindEnd:
-			if open == nil {
-				return wire.ErrFrame
-			}
-			if err := t.end(in, open, payload); err != nil {
-				return err
-			}
-			open = nil
+			err = t.item(payload)
+		case wire.KindSeal, wire.KindChunk, wire.KindEnd:
+			open, err = t.sealing(in, open, kind, payload)
 		case wire.KindDone:
-			var d wire.Done
-			if err := wire.Unmarshal(payload, &d); err != nil {
-				return err
-			}
-			t.done(d)
-			return nil
+			return t.done(payload)
 		default:
-			return wire.ErrFrame
+			err = wire.ErrFrame
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
 
-func (t *talk) done(d wire.Done) {
+func (t *talk) done(payload []byte) error {
+	var d wire.Done
+	if err := wire.Unmarshal(payload, &d); err != nil {
+		return err
+	}
 	if d.Exhausted {
 		t.errand.add(t.errand.homeItem(t.user, "budget"))
-		return
+		return nil
 	}
 	t.errand.finished(t.user.Name)
+	return nil
+}
+
+// sealing takes one frame of a sealed item, and returns the one that is open.
+func (t *talk) sealing(in io.Writer, open *incoming, kind wire.Kind, payload []byte) (*incoming, error) {
+	if (kind == wire.KindSeal) != (open == nil) {
+		return open, wire.ErrFrame
+	}
+	switch kind {
+	case wire.KindSeal:
+		return t.begin(payload)
+	case wire.KindChunk:
+		open.write(payload)
+		return open, nil
+	}
+	var e wire.End
+	if err := wire.Unmarshal(payload, &e); err != nil {
+		return open, err
+	}
+	if !e.Whole {
+		open.discard()
+		return nil, nil
+	}
+	open.answer = func(err error) { t.answer(in, open.item.GetId(), err) }
+	t.waiting.Add(1)
+	t.sending.Add(1)
+	t.errand.store.queue <- open
+	return nil, nil
 }
 
 // begin opens the file for one sealed item.
@@ -99,46 +122,51 @@ func (t *talk) begin(payload []byte) (*incoming, error) {
 	if err := wire.Unmarshal(payload, &i); err != nil {
 		return nil, err
 	}
-	if t.errand.mode != wire.Seal || !idPattern.MatchString(i.ID) {
+	// Within the window no answer ever waits for the child to read.
+	if t.errand.mode != wire.Seal || !idPattern.MatchString(i.ID) || t.sending.Load() >= wire.Window {
 		return nil, wire.ErrFrame
 	}
-	return t.errand.store.begin(t.user, t.proto(i))
+	return t.errand.store.begin(t.user, t.proto(i), i)
 }
 
-// end makes one sealed item durable and answers the child.
-func (t *talk) end(in io.Writer, open *incoming, payload []byte) error {
-	var whole wire.Answer
-	if err := wire.Unmarshal(payload, &whole); err != nil {
-		return err
+// answer tells the child how the keeping of an item went. One that is gone by
+// now does not hear it.
+func (t *talk) answer(in io.Writer, id string, err error) {
+	defer t.waiting.Done()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := wire.Answer{Kept: err == nil}
+	if a.Kept {
+		t.kept[id] = true
+	} else if !errors.Is(err, errNoRoom) {
+		a.Failed, t.failed = true, err
 	}
-	answer := wire.Answer{}
-	if !whole.Kept {
-		open.discard()
-	} else if err := open.commit(); err == nil {
-		answer.Kept = true
-		t.kept[open.item.GetId()] = true
-	} else if errors.Is(err, errNoRoom) {
-		answer.Again = t.errand.store.freeReserve()
-	} else {
-		return err
-	}
-	return wire.WriteJSON(in, wire.KindAnswer, answer)
+	t.sending.Add(-1)
+	_ = wire.WriteJSON(in, wire.KindAnswer, a)
 }
 
 // item takes one item, after a look of its own.
-func (t *talk) item(i wire.Item) error {
+func (t *talk) item(payload []byte) error {
+	var i wire.Item
+	if err := wire.Unmarshal(payload, &i); err != nil {
+		return err
+	}
 	if t.items++; t.items > childItems || !idPattern.MatchString(i.ID) || !t.errand.belongs(i.ID, t.user.Name) {
 		return wire.ErrFrame
 	}
 	t.verify(&i)
 	item := t.proto(i)
-	if !i.Sealed && t.kept[i.ID] {
+	t.mu.Lock()
+	kept := t.kept[i.ID]
+	delete(t.kept, i.ID)
+	t.mu.Unlock()
+	if i.Sealed && !kept {
+		return wire.ErrFrame
+	}
+	if !i.Sealed && kept {
 		if err := t.errand.store.remove(i.ID); err != nil { // a copy of what stayed where it was
 			return err
 		}
-	}
-	if i.Sealed && !t.kept[i.ID] {
-		return wire.ErrFrame
 	}
 	t.errand.add(item)
 	if i.Detail == "immutable" && i.Base == wire.InHome {

@@ -97,10 +97,7 @@ func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info fil
 	if w.job.Mode == wire.Plan {
 		return w.report(i)
 	}
-	if ok, err := w.sealFolder(c, &i, at, info, all); err != nil || !ok {
-		return err
-	}
-	return w.report(w.empty(i, at, info, all))
+	return w.sealFolder(c, i, at, info, all, func(i wire.Item) error { return w.report(w.empty(i, at, info, all)) })
 }
 
 func (w *Worker) identifyAll(c *catalogue.Credential, at place, all []member) identify.Finding {
@@ -148,7 +145,7 @@ func (w *Worker) empty(i wire.Item, at place, info files.Info, all []member) wir
 		}
 		return i
 	}
-	w.synced[at.base+"\x00"+at.name] = true
+	w.changed(at)
 	i.Gone = true
 	return i
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,9 +40,13 @@ type Worker struct {
 	mu  sync.Mutex // guards out
 	out io.Writer
 
+	ids   sync.Mutex      // guards taken and job.Kept
+	taken map[string]bool // ids with a sealed copy
+
 	seen   map[string]bool // places treated
-	taken  map[string]bool // ids with a sealed copy
-	synced map[string]bool // folders to make durable at the end
+	synced map[place]bool  // folders to make durable at the end
+	pipe   *pipeline       // in a seal
+	line   []waiting       // what is being sealed, in order
 	// modes are those that were loosened, as they were; restore puts the
 	// folders' back.
 	modes   map[place]uint32
@@ -59,7 +64,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 		return fmt.Errorf("read job: %w", err)
 	}
 	w := &Worker{home: home, root: root.AcrossMounts(), in: in, out: out,
-		seen: map[string]bool{}, taken: map[string]bool{}, synced: map[string]bool{},
+		seen: map[string]bool{}, taken: map[string]bool{}, synced: map[place]bool{},
 		modes: map[place]uint32{}}
 	defer w.close()
 	if kind != wire.KindJob {
@@ -74,9 +79,17 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 	for _, id := range w.job.Taken {
 		w.taken[id] = true
 	}
-	if w.job.Mode == wire.Restore {
+	switch w.job.Mode {
+	case wire.Restore:
 		err = w.restoreAll()
-	} else {
+	case wire.Seal:
+		if err = w.startPipeline(); err == nil {
+			err = w.work(ctx)
+			if err == nil || errors.Is(err, errBudget) {
+				err = firstOf(w.settle(true), err) // what was sent is not left half done
+			}
+		}
+	default:
 		err = w.work(ctx)
 	}
 	exhausted := errors.Is(err, errBudget)
@@ -85,7 +98,11 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 	}
 	w.sync()
 	w.close()
-	return wire.WriteJSON(w.out, wire.KindDone, wire.Done{Exhausted: exhausted})
+	if err := wire.WriteJSON(w.out, wire.KindDone, wire.Done{Exhausted: exhausted}); err != nil || w.pipe == nil {
+		return err
+	}
+	w.pipe.stop() // the parent's last word is the end of the pipe
+	return nil
 }
 
 // errBudget ends a scan whose time or number of entries is used up.
@@ -138,6 +155,9 @@ func (w *Worker) all(entries []catalogue.Credential, expand func(string) []place
 
 // places treats what one catalogue entry names.
 func (w *Worker) places(c *catalogue.Credential, expand func(string) []place) error {
+	if err := w.settle(false); err != nil {
+		return err
+	}
 	if c.Action == catalogue.AgentClear || c.Action == catalogue.KeyringDelete {
 		return nil
 	}
@@ -237,6 +257,8 @@ func ID(product, user, path string, again int) string {
 // freeID is an id without a sealed copy: what came back after a seal is sealed
 // beside the first copy, never over it.
 func (w *Worker) freeID(product, path string) string {
+	w.ids.Lock()
+	defer w.ids.Unlock()
 	for again := 0; ; again++ {
 		if id := ID(product, w.job.User, path, again); !w.taken[id] {
 			return id
@@ -277,11 +299,13 @@ func (w *Worker) left(i wire.Item, outcome, detail string) error {
 	return w.report(i)
 }
 
+// changed notes that the folder of a name is to be made durable.
+func (w *Worker) changed(at place) { w.synced[place{at.base, path.Dir(at.name)}] = true }
+
 // sync makes the folders that were changed durable.
 func (w *Worker) sync() {
-	for key := range w.synced {
-		base, name, _ := strings.Cut(key, "\x00")
-		_ = w.dir(base).SyncParent(name) // a removal that a power cut undoes is found by the sweep
+	for in := range w.synced {
+		_ = w.dir(in.base).SyncParent(path.Join(in.name, "x")) // a removal that a power cut undoes is found by the sweep
 	}
 }
 
@@ -300,6 +324,8 @@ func detailOf(err error) string {
 		return "changed"
 	case errors.Is(err, files.ErrLink):
 		return "link-outside"
+	case errors.Is(err, errNoRoom):
+		return "no-room"
 	}
 	return "error"
 }

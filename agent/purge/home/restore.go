@@ -100,7 +100,7 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 		return "came-back"
 	}
 	i.Action, i.Outcome, i.Sealed = map[string]string{"file": "delete", "edit": "edit", "dir": "delete-dir"}[m.Kind], wire.Verified, false
-	w.synced[m.Base+"\x00"+m.Name] = true
+	w.changed(place{m.Base, m.Name})
 	return "restored"
 }
 

@@ -2,12 +2,10 @@ package home
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
-
-	"filippo.io/age"
+	"slices"
+	"strings"
 
 	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/purge/wire"
@@ -35,49 +33,77 @@ const (
 	chunk       = 256 << 10
 )
 
-// sealFile seals a file before it is touched, when the job is a seal. ok is
-// false when the item stays and has been reported.
-func (w *Worker) sealFile(c *catalogue.Credential, i *wire.Item, at place, info files.Info, data, rest []byte) (ok bool, err error) {
+// waiting is an item whose copy is on its way to being durable.
+type waiting struct {
+	copy *sealing
+	of   *catalogue.Credential
+	item wire.Item
+	at   place
+	info files.Info
+	// then takes it away.
+	then func(wire.Item) error
+}
+
+// sealFile seals a file, when the job is a seal; then, which takes it away, is
+// called when the copy is durable, or none is needed.
+func (w *Worker) sealFile(c *catalogue.Credential, i wire.Item, at place, info files.Info, data, rest []byte, then func(wire.Item) error) error {
 	if w.job.Mode != wire.Seal || w.dropped(c) {
-		return true, nil
+		return then(i)
+	}
+	i.Was = []uint64{wire.Print("", info)}
+	wait := waiting{of: c, item: i, at: at, info: info, then: then}
+	if w.kept(&wait.item) {
+		return then(wait.item)
 	}
 	as, err := w.attributes(at)
 	if err == nil && data == nil {
-		data, info, err = w.dir(at.base).Read(at.name, maxSeal)
+		var now files.Info
+		if data, now, err = w.dir(at.base).Read(at.name, maxSeal); err == nil && !now.Same(info) {
+			err = files.ErrChanged
+		}
+		defer clear(data)
 	}
 	if err != nil {
-		return w.unsealable(c, i, detailOf(err))
+		return w.unsealable(wait, err)
 	}
-	m := meta{Version: metaVersion, ID: i.ID, Kind: "file", Base: at.base, Name: at.name, As: as}
+	m := meta{Kind: "file", Base: at.base, Name: at.name, As: as}
 	if rest != nil && info.Links == 1 {
 		sum := sha256.Sum256(rest)
 		m.Kind, m.After = "edit", sum[:]
 	}
-	return w.seal(c, i, m, func(out io.Writer) error {
+	wait.copy = w.pipe.seal(wait.item, m, int64(len(data)), func(out io.Writer) error {
 		_, err := out.Write(data)
 		return err
 	})
+	return w.later(wait)
 }
 
 // sealFolder is sealFile for a folder.
-func (w *Worker) sealFolder(c *catalogue.Credential, i *wire.Item, at place, info files.Info, all []member) (ok bool, err error) {
+func (w *Worker) sealFolder(c *catalogue.Credential, i wire.Item, at place, info files.Info, all []member, then func(wire.Item) error) error {
 	if w.job.Mode != wire.Seal || w.dropped(c) {
-		return true, nil
+		return then(i)
 	}
-	var size int64
+	size := int64(0)
+	i.Was = append(make([]uint64, 0, len(all)+1), wire.Print("", info))
 	for _, m := range all {
 		size += m.info.Size
+		i.Was = append(i.Was, wire.Print(m.name, m.info))
+	}
+	wait := waiting{of: c, item: i, at: at, info: info, then: then}
+	if w.kept(&wait.item) {
+		return then(wait.item)
 	}
 	if size > maxSeal {
-		return w.unsealable(c, i, "too-large")
+		return w.unsealable(wait, files.ErrTooLarge)
 	}
 	as, err := w.dir(at.base).AttributesOfDir(at.name)
 	if err != nil {
-		return w.unsealable(c, i, detailOf(err))
+		return w.unsealable(wait, err)
 	}
 	as = w.original(at, as)
-	m := meta{Version: metaVersion, ID: i.ID, Kind: "dir", Base: at.base, Name: at.name, As: as}
-	return w.seal(c, i, m, func(out io.Writer) error { return w.pack(out, at, as, all) })
+	m := meta{Kind: "dir", Base: at.base, Name: at.name, As: as}
+	wait.copy = w.pipe.seal(wait.item, m, size, func(out io.Writer) error { return w.pack(out, at, as, all) })
+	return w.later(wait)
 }
 
 // dropped: an expiry that removes outright what a sign-in regains.
@@ -85,109 +111,84 @@ func (w *Worker) dropped(c *catalogue.Credential) bool {
 	return w.job.DropRegainable && c.Regain == catalogue.SignIn
 }
 
-// unsealable: without a sealed copy only what a sign-in regains may go.
-func (w *Worker) unsealable(c *catalogue.Credential, i *wire.Item, detail string) (bool, error) {
-	if c.Regain == catalogue.SignIn && detail != "changed" {
-		return true, nil
-	}
-	return false, w.left(*i, wire.Blocked, detail)
-}
-
-// seal sends the item's ciphertext until the parent has it on disk.
-func (w *Worker) seal(c *catalogue.Credential, i *wire.Item, m meta, content func(io.Writer) error) (bool, error) {
-	for range 2 {
-		answer, packed, err := w.sendSealed(*i, m, content)
-		switch {
-		case err != nil:
-			return false, err // the pipe is broken: the job ends
-		case packed != nil:
-			return w.unsealable(c, i, detailOf(packed))
-		case answer.Kept:
-			i.Sealed = true
+// kept finds the copy that a killed predecessor made of what lies there still:
+// the item gets its id, and needs no other. What came back after a seal gets an
+// id of its own: it is sealed beside the first copy, never over it.
+func (w *Worker) kept(i *wire.Item) bool {
+	w.ids.Lock()
+	defer w.ids.Unlock()
+	for again := 0; ; again++ {
+		i.ID = ID(i.Product, w.job.User, i.Path, again)
+		was, unreported := w.job.Kept[i.ID]
+		if unreported && covers(was, i.Was) {
+			delete(w.job.Kept, i.ID)
+			i.Sealed, i.Was = true, nil
+			return true
+		}
+		if !w.taken[i.ID] {
 			w.taken[i.ID] = true
-			return true, nil
-		case !answer.Again:
-			return w.unsealable(c, i, "no-room")
+			return false
 		}
 	}
-	return w.unsealable(c, i, "no-room")
 }
 
-// sendSealed encrypts and sends one item. packed is what went wrong on this
-// side, err with the parent.
-func (w *Worker) sendSealed(i wire.Item, m meta, content func(io.Writer) error) (answer wire.Answer, packed, err error) {
-	recipient, err := age.ParseX25519Recipient(w.job.Recipient)
-	if err != nil {
-		return answer, nil, fmt.Errorf("read recipient: %w", err)
-	}
-	head, err := json.Marshal(m)
-	if err != nil {
-		return answer, nil, fmt.Errorf("describe sealed item: %w", err)
-	}
-	if err := w.send(wire.KindSeal, i); err != nil {
-		return answer, nil, err
-	}
-	pipe := &chunks{w: w}
-	sealed, err := age.Encrypt(pipe, recipient)
-	if err != nil {
-		return answer, nil, fmt.Errorf("seal: %w", err)
-	}
-	plain := append(binary.BigEndian.AppendUint32(nil, uint32(len(head))), head...)
-	if _, err = sealed.Write(plain); err == nil {
-		packed = content(sealed)
-		err = sealed.Close()
-	}
-	if err = firstOf(err, pipe.flush()); err != nil {
-		return answer, nil, fmt.Errorf("seal: %w", err)
-	}
-	// A copy that is not whole is ended with a word that makes the parent drop it.
-	if err := w.send(wire.KindEnd, wire.Answer{Kept: packed == nil}); err != nil {
-		return answer, nil, err
-	}
-	kind, payload, err := wire.Read(w.in)
-	if err != nil {
-		return answer, nil, err
-	}
-	if kind != wire.KindAnswer {
-		return answer, nil, wire.ErrFrame
-	}
-	return answer, packed, wire.Unmarshal(payload, &answer)
+// covers reports whether a copy with the prints in was holds all of now: less
+// may be there, where the predecessor had begun.
+func covers(was, now []uint64) bool {
+	was = slices.Sorted(slices.Values(was))
+	return !slices.ContainsFunc(now, func(p uint64) bool {
+		_, found := slices.BinarySearch(was, p)
+		return !found
+	})
 }
 
-func firstOf(errs ...error) error {
-	for _, err := range errs {
+// later puts an item in line, and takes away what is durable by now.
+func (w *Worker) later(wait waiting) error {
+	wait.item.Was = nil // told by now
+	w.line = append(w.line, wait)
+	return w.settle(false)
+}
+
+// settle takes away what has a durable copy, in the order in which it was
+// sealed; all: it waits for every copy.
+func (w *Worker) settle(all bool) error {
+	var over error
+	for len(w.line) > 0 && (all || w.line[0].copy.settled()) {
+		next := w.line[0]
+		w.line = w.line[1:]
+		err := next.copy.wait()
+		switch {
+		case err == nil:
+			next.item.Sealed = true
+			err = next.then(next.item)
+		case errors.Is(err, errBudget):
+			over, err = err, nil
+		case !errors.Is(err, errParent):
+			err = w.unsealable(next, err)
+		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return over
 }
 
-// chunks turns a stream into frames.
-type chunks struct {
-	w   *Worker
-	buf []byte
-}
-
-func (c *chunks) Write(p []byte) (int, error) {
-	c.buf = append(c.buf, p...)
-	if len(c.buf) >= chunk {
-		return len(p), c.flush()
+// unsealable: without a sealed copy only what a sign-in regains may go.
+func (w *Worker) unsealable(wait waiting, why error) error {
+	w.ids.Lock()
+	delete(w.taken, wait.item.ID)
+	w.ids.Unlock()
+	if wait.of.Regain == catalogue.SignIn && !errors.Is(why, files.ErrChanged) {
+		return wait.then(wait.item)
 	}
-	return len(p), nil
+	return w.left(wait.item, wire.Blocked, detailOf(why))
 }
 
-func (c *chunks) flush() error {
-	for len(c.buf) > 0 {
-		n := min(len(c.buf), chunk)
-		c.w.mu.Lock()
-		err := wire.Write(c.w.out, wire.KindChunk, c.buf[:n])
-		c.w.mu.Unlock()
-		if err != nil {
-			return err
-		}
-		c.buf = c.buf[n:]
-	}
-	c.buf = nil
-	return nil
+// overlaps reports whether an item in line is at the place, above or below it,
+// or another name of what lies there.
+func (w *Worker) overlaps(at place, info files.Info) bool {
+	return slices.ContainsFunc(w.line, func(o waiting) bool {
+		return o.info.Device == info.Device && o.info.Inode == info.Inode || o.at.base == at.base &&
+			(strings.HasPrefix(o.at.name+"/", at.name+"/") || strings.HasPrefix(at.name+"/", o.at.name+"/"))
+	})
 }

@@ -17,6 +17,12 @@ import (
 // goes wrong with one item is said in that item.
 func (w *Worker) treat(c *catalogue.Credential, at place) error {
 	found, err := w.resolve(at)
+	if err == nil && w.overlaps(place{at.base, found.Name}, found.Info) {
+		if err := w.settle(true); err != nil {
+			return err
+		}
+		found, err = w.resolve(at)
+	}
 	switch {
 	case errors.Is(err, files.ErrNotExist):
 		return nil
@@ -313,9 +319,11 @@ func (w *Worker) remove(c *catalogue.Credential, i wire.Item, at place, info fil
 	if info.Links > 1 {
 		i.Outcome, i.Detail = wire.Blocked, "other-hard-link" // the sealed copy's label keeps it
 	}
-	if ok, err := w.sealFile(c, &i, at, info, data, nil); err != nil || !ok {
-		return err
-	}
+	return w.sealFile(c, i, at, info, data, nil, func(i wire.Item) error { return w.removed(i, info) })
+}
+
+// removed takes away a file that is sealed by now, or need not be.
+func (w *Worker) removed(i wire.Item, info files.Info) error {
 	if err := w.unlink(&i, info); err != nil {
 		i.Sealed = false
 		return w.left(i, wire.Blocked, detailOf(err))
@@ -345,9 +353,11 @@ func (w *Worker) edit(c *catalogue.Credential, i wire.Item, at place, info files
 	if err != nil {
 		return w.left(i, wire.Blocked, detailOf(err))
 	}
-	if ok, err := w.sealFile(c, &i, at, info, data, rest); err != nil || !ok {
-		return err
-	}
+	return w.sealFile(c, i, at, info, data, rest, func(i wire.Item) error { return w.rewrite(i, at, info, as, rest) })
+}
+
+// rewrite puts rest in the place of a mixed file.
+func (w *Worker) rewrite(i wire.Item, at place, info files.Info, as files.Attributes, rest []byte) error {
 	if err := w.dir(at.base).Write(at.name, rest, as, &info); err != nil {
 		i.Sealed = false
 		return w.left(i, wire.Blocked, detailOf(err))
@@ -379,7 +389,7 @@ func (w *Worker) unlink(i *wire.Item, info files.Info) error {
 	if err := w.dir(i.Base).Remove(i.Name, info); err != nil && !errors.Is(err, files.ErrNotExist) {
 		return err
 	}
-	w.synced[i.Base+"\x00"+i.Name] = true
+	w.changed(place{i.Base, i.Name})
 	i.Removed, i.Gone = true, true
 	return nil
 }

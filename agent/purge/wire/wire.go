@@ -9,10 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 
 	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/purge/identify"
+	"cutoff/platform/files"
 )
 
 // Kind says what a frame holds.
@@ -26,7 +28,8 @@ const (
 	// KindItem: one item is done, an Item.
 	KindItem
 	// KindSeal begins one sealed item, an Item; KindChunk frames of ciphertext
-	// follow, then KindEnd; the parent answers KindAnswer.
+	// follow, then KindEnd with an End. The parent answers each that is Whole by a
+	// KindAnswer, in the order they came; the child goes on meanwhile.
 	KindSeal
 	KindChunk
 	KindEnd
@@ -40,6 +43,13 @@ const (
 
 // MaxFrame bounds a frame's payload.
 const MaxFrame = 4 << 20
+
+// How much a child may have sent without an answer: in items, and in bytes
+// unless it is a single item.
+const (
+	Window      = 128
+	WindowBytes = 16 << 20
+)
 
 // ErrFrame says that the other side does not keep to the protocol.
 var ErrFrame = errors.New("malformed frame")
@@ -66,6 +76,9 @@ type Job struct {
 	DropRegainable bool `json:"drop_regainable,omitempty"`
 	// Taken are ids that have a sealed copy already.
 	Taken []string `json:"taken,omitempty"`
+	// Kept are those of them that a killed child did not report, with their Was:
+	// what is still as it was then goes without another copy.
+	Kept map[string][]uint64 `json:"kept,omitempty"`
 	// Seconds and Entries are the child's budgets.
 	Seconds   int                    `json:"seconds"`
 	Entries   int                    `json:"entries"`
@@ -109,6 +122,19 @@ type Item struct {
 	Digest []byte `json:"digest,omitempty"`
 	// Removed: something was taken away.
 	Removed bool `json:"removed,omitempty"`
+	// Was are the prints of the files that a sealed copy holds.
+	Was []uint64 `json:"was,omitempty"`
+}
+
+// Print tells a file of the item at name, and a state of it, from others, by
+// what the file system says of it: nothing of its content is in it.
+func Print(name string, i files.Info) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s\x00%d\x00%d", name, i.Kind, i.Inode)
+	if i.Kind != files.Directory {
+		fmt.Fprintf(h, "\x00%d\x00%d", i.Size, i.ModTime.UnixNano())
+	}
+	return h.Sum64()
 }
 
 // Bases of Item.Name.
@@ -117,11 +143,17 @@ const (
 	InRoot = "root"
 )
 
+// End ends one sealed item. A copy that is not Whole is dropped.
+type End struct {
+	Whole bool `json:"whole,omitempty"`
+}
+
 // Answer is the parent's word on one sealed item.
 type Answer struct {
-	// Kept: the ciphertext is durable. Again: there is room now, send it again.
-	Kept  bool `json:"kept,omitempty"`
-	Again bool `json:"again,omitempty"`
+	// Kept: the ciphertext is durable. Else there is no room for it, or, if
+	// Failed, nothing can be kept any more: the child is to end.
+	Kept   bool `json:"kept,omitempty"`
+	Failed bool `json:"failed,omitempty"`
 }
 
 // RestoreItem is one item to be put back.
