@@ -55,6 +55,9 @@ type errand struct {
 	first time.Duration
 	// whole are the users whose scan came to its end.
 	whole map[string]bool
+	// keeper is the user whose child works on the machine's own stores: the
+	// first that is root. None: this agent is not root.
+	keeper string
 }
 
 func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
@@ -109,6 +112,7 @@ func (e *errand) visitAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.keeper = keeper(all)
 	for _, owns := range []bool{true, false} {
 		var group errgroup.Group
 		group.SetLimit(together)
@@ -122,6 +126,16 @@ func (e *errand) visitAll(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// keeper picks root, the one name of it when there are several.
+func keeper(all []users.User) string {
+	for _, u := range all {
+		if u.UID == 0 && os.Geteuid() == 0 {
+			return u.Name
+		}
+	}
+	return ""
 }
 
 // visit works in one home until its child has come to an end, or was stopped
@@ -226,7 +240,7 @@ func (e *errand) child(u users.User, base *files.Dir) command.Child {
 }
 
 func (e *errand) job(u users.User) wire.Job {
-	job := wire.Job{Mode: e.mode, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID,
+	job := wire.Job{Mode: e.mode, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID, System: u.Name == e.keeper,
 		Seconds: childSeconds, Entries: childEntries, Catalogue: e.entries, Scope: e.scope}
 	if e.warrant != nil {
 		job.Recipient, job.DropRegainable = e.warrant.Recipient(), e.warrant.DropRegainable()

@@ -7,17 +7,20 @@ import (
 	"strings"
 )
 
-// lister is what globbing needs of a folder.
-type lister interface {
+// Lister is what globbing needs of a folder.
+type Lister interface {
 	Names(name string) ([]string, error)
 }
+
+// Glob is Dir.Glob for any lister: one that remembers what it listed.
+func Glob(d Lister, pattern string) []string { return glob(d, relative(pattern)) }
 
 // Glob returns the names that match pattern, in which * and ? stand for parts
 // of one component, sorted. Nothing is followed. A pattern without * is
 // returned as it is, there or not.
 func (d *Dir) Glob(pattern string) []string { return glob(d, relative(pattern)) }
 
-func glob(d lister, pattern string) []string {
+func glob(d Lister, pattern string) []string {
 	if !strings.ContainsAny(pattern, "*?[") {
 		return []string{pattern}
 	}
@@ -35,7 +38,7 @@ func glob(d lister, pattern string) []string {
 	return found
 }
 
-func children(d lister, at, part string) []string {
+func children(d Lister, at, part string) []string {
 	if !strings.ContainsAny(part, "*?[") {
 		return []string{path.Join(at, part)}
 	}

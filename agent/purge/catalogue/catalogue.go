@@ -62,8 +62,18 @@ type Credential struct {
 	// Danger orders removal: 1 goes first.
 	Danger int `json:"danger"`
 	// Paths are of one operating system: "~/rest", "/absolute", "$NAME/rest", or
-	// "$NAME[]" for a list; * stands for part of a component.
-	Paths  []string `json:"paths,omitempty"`
+	// "$NAME[]" for a list; * stands for part of a component, {uid} for the
+	// user's number.
+	Paths []string `json:"paths,omitempty"`
+	// Elsewhere are the same places below other roots: those of the sandboxes
+	// that the product names (Flatpak, Snap: ids, names). Looked at after Paths.
+	Elsewhere []string `json:"elsewhere,omitempty"`
+	Flatpak   []string `json:"-"`
+	Snap      []string `json:"-"`
+	// Trees are names ("*.tfvars") looked for at any depth of the folders that a
+	// group names as work trees, but for those that match TreesBut.
+	Trees    []string `json:"trees,omitempty"`
+	TreesBut []string `json:"trees_but,omitempty"`
 	Format Format   `json:"format,omitempty"`
 	// Secrets select what is cut out of a mixed file (see package format).
 	Secrets []string `json:"secrets,omitempty"`
@@ -91,6 +101,9 @@ type Credential struct {
 	// FollowAs the credential they are.
 	Follow   string `json:"follow,omitempty"`
 	FollowAs string `json:"follow_as,omitempty"`
+	// Copies is the reader that finds, in a file of a program that keeps copies
+	// (trash, an editor's history), which of them were of credentials.
+	Copies string `json:"copies,omitempty"`
 	// Keyring matches items by attributes; a value may end in *.
 	Keyring []map[string]string `json:"keyring,omitempty"`
 	// Harmless: what is removed gives no access by itself (a history).
@@ -177,6 +190,12 @@ func Version() string {
 	names, _ := fs.Glob(products, "product/*.yaml") // the pattern is a constant
 	for _, name := range names {
 		data, _ := products.ReadFile(name) // embedded
+		fmt.Fprintf(sum, "%s %d\n", name, len(data))
+		sum.Write(data)
+	}
+	names, _ = fs.Glob(engineFiles, "engine/*.yaml")
+	for _, name := range names {
+		data, _ := engineFiles.ReadFile(name) // embedded
 		fmt.Fprintf(sum, "%s %d\n", name, len(data))
 		sum.Write(data)
 	}

@@ -13,38 +13,69 @@ import (
 func (r *reader) product(n *yaml.Node) *File {
 	file := &File{}
 	var (
-		shared Credential
-		list   *yaml.Node
+		shared      Credential
+		list, their *yaml.Node
 	)
-	r.fields(n, []string{"id", "product", "confidence", "credentials"}, map[string]func(*yaml.Node){
+	r.fields(n, []string{"id", "product", "confidence"}, map[string]func(*yaml.Node){
 		"id":          r.id(&file.ID),
 		"product":     r.text(&file.Title),
 		"confidence":  r.oneOf(&shared.Confidence, confidences),
 		"holders":     r.texts(&shared.Holders),
+		"flatpak":     r.roots(&shared.Flatpak),
+		"snap":        r.roots(&shared.Snap),
+		"engines":     func(v *yaml.Node) { their = v },
 		"credentials": func(v *yaml.Node) { list = v },
 	})
-	if list == nil {
-		return file
-	}
-	if list.Kind != yaml.SequenceNode || len(list.Content) == 0 {
-		r.bad(list, "want a list of credentials")
-		return file
-	}
 	shared.Product = file.ID
-	for _, item := range list.Content {
-		file.entries = append(file.entries, r.entry(item, shared))
+	if their != nil {
+		file.entries = r.uses(their, shared)
+	}
+	if list != nil || their == nil {
+		file.entries = append(file.entries, r.entries(list, shared)...)
 	}
 	return file
 }
 
+// entries reads a list of credentials.
+func (r *reader) entries(list *yaml.Node, shared Credential) []entry {
+	if list == nil {
+		r.bad(&yaml.Node{Line: 1, Column: 1}, `key "credentials" is missing`)
+		return nil
+	}
+	if list.Kind != yaml.SequenceNode || len(list.Content) == 0 {
+		r.bad(list, "want a list of credentials")
+		return nil
+	}
+	var out []entry
+	for _, item := range list.Content {
+		out = append(out, r.entry(item, shared))
+	}
+	return out
+}
+
+// roots reads the folder names of an application's sandbox.
+func (r *reader) roots(into *[]string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		r.texts(into)(n)
+		for i, name := range *into {
+			if !rootPattern.MatchString(name) {
+				r.bad(n.Content[i], "want the id or name of an application, not %q", name)
+			}
+		}
+	}
+}
+
 func (r *reader) entry(n *yaml.Node, shared Credential) entry {
 	e := entry{Credential: shared, line: n.Line, column: n.Column,
-		paths: map[string][]string{}, keyring: map[string][]map[string]string{}}
+		paths: map[string][]string{}, files: map[string][]string{}, keyring: map[string][]map[string]string{}}
 	r.fields(n, []string{"id", "what", "danger", "action", "regain"}, map[string]func(*yaml.Node){
 		"id":          r.id(&e.ID),
 		"what":        r.text(&e.What),
 		"danger":      r.danger(&e.Danger),
 		"paths":       func(v *yaml.Node) { r.paths(v, e.paths) },
+		"files":       func(v *yaml.Node) { r.files(v, e.files) },
+		"trees":       r.texts(&e.Trees),
+		"trees-but":   r.texts(&e.TreesBut),
 		"keyring":     func(v *yaml.Node) { r.keyrings(v, e.keyring) },
 		"format":      r.oneOf((*string)(&e.Format), formats),
 		"secrets":     r.texts(&e.Secrets),
@@ -56,6 +87,7 @@ func (r *reader) entry(n *yaml.Node, shared Credential) entry {
 		"identifiers": r.texts(&e.Identifiers),
 		"follow":      r.oneOf(&e.Follow, followers),
 		"follow-as":   r.id(&e.FollowAs),
+		"copies":      r.oneOf(&e.Copies, copiers),
 		"harmless":    r.flag(&e.Harmless),
 		"policy":      r.oneOf(&e.Policy, policies),
 		"last":        r.flag(&e.Last),
@@ -68,12 +100,14 @@ func (r *reader) entry(n *yaml.Node, shared Credential) entry {
 
 // Words for what is read out of a file. A test holds package identify to them.
 var (
-	tests     = []string{"private-key", "gcp-credential"}
+	tests     = []string{"private-key", "private-key-inside", "gcp-credential"}
 	followers = []string{"kubeconfig", "ssh-config", "git-config", "ansible-config", "npmrc"}
+	copiers   = []string{"trash", "vscode-history", "path-name"}
 	readers   = []string{
 		"aws-credentials", "aws-config", "aws-sso", "aws-cli-cache", "aws-login", "gcp", "gcloud-store", "azure",
 		"kubeconfig", "docker", "terraform", "gh", "git-credentials", "netrc", "npmrc", "pypirc", "cargo", "pgpass", "pg-service",
 		"rclone", "ssh-key", "private-key", "certificates", "age-keys", "cloudflared", "subversion", "tailscale", "openvpn",
+		"browser-profile", "firefox-profile", "gnupg-key", "ccache",
 	}
 )
 
@@ -85,6 +119,9 @@ func Tests() []string { return slices.Clone(tests) }
 
 // Followers are the words of follow.
 func Followers() []string { return slices.Clone(followers) }
+
+// Copiers are the words of copies.
+func Copiers() []string { return slices.Clone(copiers) }
 
 // fits checks what depends on two keys.
 func (r *reader) fits(n *yaml.Node, e entry) {
@@ -104,8 +141,10 @@ func (r *reader) fits(n *yaml.Node, e entry) {
 		r.bad(n, "keyring is for action keyring-delete only")
 	case e.Action == AgentClear && len(e.paths) == 0:
 		r.bad(n, "action agent-clear needs paths: the sockets")
-	case e.Action == Look && e.Follow == "":
-		r.bad(n, "action look needs follow: what is found")
+	case e.Action == Look && e.Follow == "" && e.Copies == "":
+		r.bad(n, "action look needs follow or copies: what is found")
+	case e.Copies != "" && e.Action != Look:
+		r.bad(n, "copies is for action look only")
 	case (e.Follow == "") != (e.FollowAs == ""):
 		r.bad(n, "follow and follow-as go together")
 	case len(e.Names) > 0 && !slices.Contains(structured, e.Format) && !onlyFileNames(e.Names):

@@ -38,18 +38,22 @@ type entry struct {
 	Credential
 	paths        map[string][]string
 	keyring      map[string][]map[string]string
+	files        map[string][]string // of an engine, below each base
 	line, column int
 }
 
 // here reports whether the entry says anything about goos; one that is only
 // followed to is everywhere.
 func (e entry) here(goos string) bool {
-	return len(e.paths) == 0 && len(e.keyring) == 0 || len(e.paths[goos]) > 0 || len(e.keyring[goos]) > 0
+	return len(e.paths) == 0 && len(e.keyring) == 0 || len(e.paths[goos]) > 0 || len(e.keyring[goos]) > 0 || len(e.Trees) > 0
 }
 
 func (e entry) on(goos string) Credential {
 	c := e.Credential
 	c.Paths, c.Keyring = e.paths[goos], e.keyring[goos]
+	if goos == "linux" {
+		c.Elsewhere = elsewhere(c.Paths, e.Flatpak, e.Snap)
+	}
 	return c
 }
 
@@ -60,12 +64,17 @@ var (
 	formats     = append(format.Formats(), string(Text), string(Binary))
 	confidences = []string{"confirmed", "unconfirmed"}
 	idPattern   = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+	rootPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*\*?$`)
 	pathPattern = regexp.MustCompile(`^(~/|/|\$[A-Za-z][A-Za-z0-9_]*(\[\])?(/|$)|%[A-Z]+%\\)`)
 )
 
 // Parse reads and checks one product. Each problem is joined into the error,
 // with its line and column.
 func Parse(name string, data []byte) (*File, error) {
+	return parse(name, data, (*reader).product)
+}
+
+func parse(name string, data []byte, read func(*reader, *yaml.Node) *File) (*File, error) {
 	r := &reader{file: name}
 	if len(data) > maxFile {
 		return nil, &Problem{File: name, Line: 1, Column: 1, Message: "file is too large"}
@@ -77,7 +86,7 @@ func Parse(name string, data []byte) (*File, error) {
 	if len(doc.Content) != 1 {
 		return nil, &Problem{File: name, Line: 1, Column: 1, Message: "file is empty"}
 	}
-	file := r.product(doc.Content[0])
+	file := read(r, doc.Content[0])
 	if err := errors.Join(r.problems...); err != nil {
 		return nil, err
 	}
@@ -98,6 +107,7 @@ func syntax(name string, err error) error {
 
 type reader struct {
 	file     string
+	inEngine bool
 	problems []error
 }
 

@@ -245,8 +245,12 @@ func variable(text string) (name string, width int, ok bool) {
 
 // usual expands a catalogue path to where it is without any override.
 func (w *Worker) usual(p string) []place {
+	p = strings.ReplaceAll(p, "{uid}", strconv.FormatUint(uint64(w.job.UID), 10))
 	name, rest, list, ok := paths.Variable(p)
-	if !ok {
+	switch {
+	case !ok && strings.HasPrefix(p, "/"):
+		return []place{w.literal(p)}
+	case !ok:
 		return w.written(p)
 	}
 	if list {
@@ -275,6 +279,7 @@ func (w *Worker) overridden(p string) []place {
 			values = strings.Split(value, ":")
 		}
 		for _, v := range values {
+			v = strings.TrimPrefix(strings.TrimPrefix(v, "FILE:"), "DIR:") // of Kerberos
 			if v == "" || strings.ContainsAny(v, "*?[") {
 				continue // a user's own value is a name, not a pattern
 			}
@@ -285,6 +290,13 @@ func (w *Worker) overridden(p string) []place {
 		}
 	}
 	return out
+}
+
+// literal is an absolute path of the catalogue's own: the one kind of place
+// outside root's home that root's child may work on. What a user's environment
+// or file names never gets here (see locate).
+func (w *Worker) literal(p string) place {
+	return place{base: wire.InRoot, name: strings.TrimPrefix(path.Clean(p), "/")}
 }
 
 // written turns a path as somebody wrote it into a place, if it is absolute.

@@ -71,7 +71,7 @@ func (w *Worker) members(at place) ([]member, error) {
 
 // folder takes a whole folder away. One without a file in it is nothing.
 func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info files.Info) error {
-	if info.UID != w.job.UID {
+	if !w.owns(c, info) {
 		return w.left(i, wire.Blocked, "foreign-owner")
 	}
 	all, err := w.members(at)
@@ -97,13 +97,13 @@ func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info fil
 	if w.job.Mode == wire.Plan {
 		return w.report(i)
 	}
-	return w.sealFolder(c, i, at, info, all, func(i wire.Item) error { return w.report(w.empty(i, at, info, all)) })
+	return w.sealFolder(c, i, at, info, all, func(i wire.Item) error { return w.report(w.empty(c, i, at, info, all)) })
 }
 
 func (w *Worker) identifyAll(c *catalogue.Credential, at place, all []member) identify.Finding {
 	var findings []identify.Finding
 	for _, m := range all {
-		if m.info.Kind != files.Regular || m.info.UID != w.job.UID || c.Identify == "" && len(c.Names) == 0 || len(findings) >= maxIdentified {
+		if m.info.Kind != files.Regular || !w.owns(c, m.info) || c.Identify == "" && len(c.Names) == 0 || len(findings) >= maxIdentified {
 			continue
 		}
 		p := place{base: at.base, name: path.Join(at.name, m.name)}
@@ -118,7 +118,7 @@ func (w *Worker) identifyAll(c *catalogue.Credential, at place, all []member) id
 }
 
 // empty removes the members and then the folder, and says what it met.
-func (w *Worker) empty(i wire.Item, at place, info files.Info, all []member) wire.Item {
+func (w *Worker) empty(c *catalogue.Credential, i wire.Item, at place, info files.Info, all []member) wire.Item {
 	i.Outcome, i.Detail = wire.Verified, "deleted"
 	if i.Sealed {
 		i.Detail = "sealed"
@@ -132,7 +132,7 @@ func (w *Worker) empty(i wire.Item, at place, info files.Info, all []member) wir
 				i.Outcome, i.Detail = wire.Blocked, detailOf(err)
 			}
 			continue
-		case m.info.Kind == files.Regular && m.info.UID != w.job.UID:
+		case m.info.Kind == files.Regular && !w.owns(c, m.info):
 			i.Outcome, i.Detail = wire.Blocked, "foreign-owner"
 		case m.info.Kind == files.Regular && m.info.Links > 1:
 			i.Outcome, i.Detail = wire.Blocked, "other-hard-link"

@@ -44,9 +44,10 @@ type Worker struct {
 	taken map[string]bool // ids with a sealed copy
 
 	seen   map[string]bool // places treated
-	synced map[place]bool  // folders to make durable at the end
-	pipe   *pipeline       // in a seal
-	line   []waiting       // what is being sealed, in order
+	lists  *lists
+	synced map[place]bool // folders to make durable at the end
+	pipe   *pipeline      // in a seal
+	line   []waiting      // what is being sealed, in order
 	// modes are those that were loosened, as they were; restore puts the
 	// folders' back.
 	modes   map[place]uint32
@@ -65,7 +66,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 	}
 	w := &Worker{home: home, root: root.AcrossMounts(), in: in, out: out,
 		seen: map[string]bool{}, taken: map[string]bool{}, synced: map[place]bool{},
-		modes: map[place]uint32{}}
+		modes: map[place]uint32{}, lists: newLists()}
 	defer w.close()
 	if kind != wire.KindJob {
 		return wire.ErrFrame
@@ -130,6 +131,17 @@ func (w *Worker) work(ctx context.Context) error {
 			return err
 		}
 	}
+	for i := range w.job.Catalogue {
+		if err := w.sandboxed(&w.job.Catalogue[i]); err != nil {
+			return err
+		}
+	}
+	if err := w.workTrees(); err != nil {
+		return err
+	}
+	if err := w.copies(); err != nil {
+		return err
+	}
 	w.agents(ctx)
 	return nil
 }
@@ -155,16 +167,31 @@ func (w *Worker) all(entries []catalogue.Credential, expand func(string) []place
 
 // places treats what one catalogue entry names.
 func (w *Worker) places(c *catalogue.Credential, expand func(string) []place) error {
+	if c.Copies != "" {
+		return nil // when all places are known
+	}
+	return w.expanded(c, c.Paths, expand)
+}
+
+// sandboxed is places for the roots of sandboxes.
+func (w *Worker) sandboxed(c *catalogue.Credential) error {
+	if c.Copies != "" {
+		return nil
+	}
+	return w.expanded(c, c.Elsewhere, w.usual)
+}
+
+func (w *Worker) expanded(c *catalogue.Credential, paths []string, expand func(string) []place) error {
 	if err := w.settle(false); err != nil {
 		return err
 	}
-	if c.Action == catalogue.AgentClear || c.Action == catalogue.KeyringDelete {
+	switch {
+	case c.Action == catalogue.AgentClear || c.Action == catalogue.KeyringDelete:
 		return nil
-	}
-	if c.System {
+	case c.System:
 		return w.machine(c)
 	}
-	for _, p := range c.Paths {
+	for _, p := range paths {
 		for _, at := range expand(p) {
 			if err := w.spend(1); err != nil {
 				return err
@@ -177,10 +204,13 @@ func (w *Worker) places(c *catalogue.Credential, expand func(string) []place) er
 	return nil
 }
 
-// each treats what a pattern matches.
+// each treats what a pattern matches, and the copies beside it.
 func (w *Worker) each(c *catalogue.Credential, at place) error {
+	if w.lists.absent(w.dir(at.base), at) {
+		return nil
+	}
 	w.approach(at)
-	for _, name := range w.dir(at.base).Glob(at.name) {
+	for _, name := range w.glob(at) {
 		if err := w.spend(1); err != nil {
 			return err
 		}
@@ -188,7 +218,7 @@ func (w *Worker) each(c *catalogue.Credential, at place) error {
 			return err
 		}
 	}
-	return nil
+	return w.besides(c, at)
 }
 
 // spend counts entries and looks at the clock.

@@ -75,14 +75,18 @@ func (w *Worker) approach(at place) {
 	parts := strings.Split(at.name, "/")
 	for n := 1; n < len(parts); n++ {
 		above := path.Join(parts[:n]...)
-		if above == "" || above == ".." {
+		at := place{base: at.base, name: above}
+		if above == "" || above == ".." || w.lists.entered[at] {
 			continue
+		}
+		if len(w.lists.entered) < maxKnown {
+			w.lists.entered[at] = true
 		}
 		if !strings.ContainsAny(above, "*?[") {
-			w.enter(place{base: at.base, name: above})
+			w.enter(at)
 			continue
 		}
-		for _, name := range w.dir(at.base).Glob(above) {
+		for _, name := range w.glob(at) {
 			w.enter(place{base: at.base, name: name})
 		}
 	}

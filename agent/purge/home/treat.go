@@ -64,6 +64,12 @@ func (w *Worker) resolve(at place) (files.Place, error) {
 	return files.Place{Name: at.name, Info: i, Outside: i.Kind == files.Link, Last: true}, err
 }
 
+// owns reports whether what was found is the user's own: of the machine's
+// stores some belong to the service that reads them.
+func (w *Worker) owns(c *catalogue.Credential, info files.Info) bool {
+	return info.UID == w.job.UID || c.System && w.job.System
+}
+
 // once reports a place a single time, whatever leads to it.
 func (w *Worker) once(c *catalogue.Credential, at place, do func(wire.Item) error) error {
 	key := at.base + "\x00" + at.name
@@ -197,7 +203,7 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 	if w.seen[at.base+"\x00"+at.name] {
 		return nil
 	}
-	if info.UID != w.job.UID {
+	if !w.owns(c, info) {
 		return w.others(c, at, info)
 	}
 	defer w.readable(at, info)()
@@ -401,6 +407,15 @@ type beside struct {
 }
 
 func (b beside) Name() string { return path.Base(b.at.name) }
+
+// Above is the name of a folder that the file lies in: 0 is its own.
+func (b beside) Above(n int) string {
+	folder := path.Dir(b.at.name)
+	for range n {
+		folder = path.Dir(folder)
+	}
+	return path.Base(folder)
+}
 
 func (b beside) Sibling(name string) []byte {
 	name = path.Join(path.Dir(b.at.name), name)

@@ -157,6 +157,8 @@ func Test(test string, content []byte) bool {
 	case "private-key":
 		head := content[:min(len(content), 4096)]
 		return bytes.Contains(head, []byte("PRIVATE KEY-----")) || bytes.HasPrefix(head, []byte("PuTTY-User-Key-File-"))
+	case "private-key-inside":
+		return bytes.Contains(content, []byte("PRIVATE KEY-----"))
 	case "gcp-credential":
 		var f struct {
 			Type string `json:"type"`

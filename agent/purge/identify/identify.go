@@ -47,6 +47,7 @@ func Read(reader string, content []byte, around Around) Finding {
 		"pypirc": pypirc, "cargo": cargo, "pgpass": pgpass, "pg-service": pgService, "rclone": rclone,
 		"ssh-key": sshKey, "private-key": privateKey,
 		"certificates": certificates, "age-keys": ageKeys, "cloudflared": cloudflared, "subversion": subversion, "tailscale": tailscale, "openvpn": openvpn,
+		"browser-profile": browserProfile, "firefox-profile": firefoxProfile, "gnupg-key": gnupgKey, "ccache": ccache,
 	}[reader]
 	if !ok {
 		return Finding{}

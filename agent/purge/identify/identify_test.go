@@ -143,7 +143,8 @@ func TestEveryReaderOfTheCatalogueReads(t *testing.T) {
 			sample = text
 		}
 		got := identify.Read(reader, []byte(sample), folder{name: "x"})
-		jsons := []string{"gcp", "gcloud-store", "azure", "kubeconfig", "docker", "terraform", "gh", "aws-cli-cache", "aws-credentials"}
+		jsons := []string{"gcp", "gcloud-store", "azure", "kubeconfig", "docker", "terraform", "gh", "aws-cli-cache", "aws-credentials",
+			"browser-profile", "firefox-profile", "gnupg-key", "ccache"} // see profile_test.go
 		if len(got.Identifiers) == 0 && !slices.Contains(jsons, reader) {
 			t.Errorf("%s reads nothing of %q", reader, sample)
 		}

@@ -70,6 +70,8 @@ type Job struct {
 	Home string `json:"home"`
 	Root string `json:"root,omitempty"`
 	UID  uint32 `json:"uid"`
+	// System: this child, root's own, also works on the machine's own stores.
+	System bool `json:"system,omitempty"`
 	// Recipient is whom a seal encrypts to.
 	Recipient string `json:"recipient,omitempty"`
 	// DropRegainable: a seal removes outright what a sign-in regains.
