@@ -71,9 +71,10 @@ type Credential struct {
 	Flatpak   []string `json:"-"`
 	Snap      []string `json:"-"`
 	// Trees are names ("*.tfvars") looked for at any depth of the folders that a
-	// group names as work trees, but for those that match TreesBut.
-	Trees    []string `json:"trees,omitempty"`
-	TreesBut []string `json:"trees_but,omitempty"`
+	// group names as work trees. Except are names that are left alone, there and
+	// in Paths.
+	Trees  []string `json:"trees,omitempty"`
+	Except []string `json:"except,omitempty"`
 	Format Format   `json:"format,omitempty"`
 	// Secrets select what is cut out of a mixed file (see package format).
 	Secrets []string `json:"secrets,omitempty"`

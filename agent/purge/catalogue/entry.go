@@ -75,7 +75,7 @@ func (r *reader) entry(n *yaml.Node, shared Credential) entry {
 		"paths":       func(v *yaml.Node) { r.paths(v, e.paths) },
 		"files":       func(v *yaml.Node) { r.files(v, e.files) },
 		"trees":       r.texts(&e.Trees),
-		"trees-but":   r.texts(&e.TreesBut),
+		"except":      r.texts(&e.Except),
 		"keyring":     func(v *yaml.Node) { r.keyrings(v, e.keyring) },
 		"format":      r.oneOf((*string)(&e.Format), formats),
 		"secrets":     r.texts(&e.Secrets),

@@ -64,7 +64,7 @@ var (
 	formats     = append(format.Formats(), string(Text), string(Binary))
 	confidences = []string{"confirmed", "unconfirmed"}
 	idPattern   = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
-	rootPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*\*?$`)
+	rootPattern = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]*|[*])$`)
 	pathPattern = regexp.MustCompile(`^(~/|/|\$[A-Za-z][A-Za-z0-9_]*(\[\])?(/|$)|%[A-Z]+%\\)`)
 )
 

@@ -214,6 +214,9 @@ func (w *Worker) each(c *catalogue.Credential, at place) error {
 		if err := w.spend(1); err != nil {
 			return err
 		}
+		if anyOf(c.Except, path.Base(name)) {
+			continue
+		}
 		if err := w.treat(c, place{base: at.base, name: name}); err != nil {
 			return err
 		}

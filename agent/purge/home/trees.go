@@ -2,6 +2,7 @@ package home
 
 import (
 	"path"
+	"slices"
 
 	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/purge/wire"
@@ -70,18 +71,11 @@ func (w *Worker) tree(wanted []*catalogue.Credential, folder string, depth int) 
 	return nil
 }
 
-// inTrees reports whether a file of that name is what the entry looks for, or
-// a copy of one.
+// inTrees reports whether a file of that name is what the entry looks for.
 func inTrees(c *catalogue.Credential, name string) bool {
-	for _, but := range c.TreesBut {
-		if but == name || fitsName(but, name) {
-			return false
-		}
-	}
-	for _, pattern := range c.Trees {
-		if pattern == name || fitsName(pattern, name) {
-			return true
-		}
-	}
-	return false
+	return anyOf(c.Trees, name) && !anyOf(c.Except, name)
+}
+
+func anyOf(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return p == name || fitsName(p, name) })
 }

@@ -106,6 +106,9 @@ func sshKey(content []byte, around Around, n *notes) {
 		n.add("ssh-fingerprint", ssh.FingerprintSHA256(public))
 		n.add("ssh-key-type", public.Type())
 	}
+	if text := around.Sibling(around.Name() + "-cert.pub"); text != nil {
+		sshCertificate(text, n)
+	}
 	n.add("ssh-key-encrypted", map[bool]string{true: "yes", false: "no"}[encrypted])
 }
 
