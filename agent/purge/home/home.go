@@ -124,15 +124,15 @@ func (w *Worker) work(ctx context.Context) error {
 	if err := w.all(own, w.overridden); err != nil {
 		return err
 	}
+	for i := range own {
+		if err := w.sandboxed(&own[i]); err != nil {
+			return err
+		}
+	}
 	// What administrators added comes when the catalogue has had all its places:
 	// who treats a place first decides what becomes of it.
 	for _, expand := range []func(string) []place{w.usual, w.overridden} {
 		if err := w.all(added, expand); err != nil {
-			return err
-		}
-	}
-	for i := range w.job.Catalogue {
-		if err := w.sandboxed(&w.job.Catalogue[i]); err != nil {
 			return err
 		}
 	}
@@ -192,6 +192,9 @@ func (w *Worker) expanded(c *catalogue.Credential, paths []string, expand func(s
 		return w.machine(c)
 	}
 	for _, p := range paths {
+		if w.job.UID == 0 && c.Added && strings.HasPrefix(p, "/") {
+			continue // the machine is the built-in catalogue's to name
+		}
 		for _, at := range expand(p) {
 			if err := w.spend(1); err != nil {
 				return err
