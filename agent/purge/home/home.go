@@ -175,7 +175,7 @@ func (w *Worker) places(c *catalogue.Credential, expand func(string) []place) er
 
 // sandboxed is places for the roots of sandboxes.
 func (w *Worker) sandboxed(c *catalogue.Credential) error {
-	if c.Copies != "" {
+	if c.Copies != "" || c.System {
 		return nil
 	}
 	return w.expanded(c, c.Elsewhere, w.usual)

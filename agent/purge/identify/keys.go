@@ -107,7 +107,7 @@ func sshKey(content []byte, around Around, n *notes) {
 		n.add("ssh-key-type", public.Type())
 	}
 	if text := around.Sibling(around.Name() + "-cert.pub"); text != nil {
-		sshCertificate(text, n)
+		sshPublic(text, n)
 	}
 	n.add("ssh-key-encrypted", map[bool]string{true: "yes", false: "no"}[encrypted])
 }
