@@ -66,11 +66,19 @@ func (d *dotenv) line() error {
 	}
 	how := d.selectors.name(name)
 	d.cut(how, inner, from, to)
-	for _, m := range another.FindAllSubmatchIndex(d.data[from:stop], -1) {
-		if how := d.selectors.name(string(d.data[from+m[2] : from+m[3]])); how != keep {
-			begin := from + m[1]
-			end := d.word(begin, stop)
-			d.cut(how, inside(d.data, begin, end), begin, end)
+	rest := from
+	if inner.from > from || how == whole {
+		rest = to // what its quotes hold is no assignment; what goes is gone
+	}
+	for rest < stop {
+		m := another.FindSubmatchIndex(d.data[rest:stop])
+		if m == nil {
+			break
+		}
+		how, begin := d.selectors.name(string(d.data[rest+m[2]:rest+m[3]])), rest+m[1]
+		if rest = begin; how != keep {
+			rest = d.word(begin, stop)
+			d.cut(how, inside(d.data, begin, rest), begin, rest)
 		}
 	}
 	d.at = min(end+1, len(d.data))
