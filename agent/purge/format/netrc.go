@@ -21,7 +21,7 @@ func cutNetrc(data []byte, all selectors) ([]span, error) {
 			return n.whole(), nil
 		}
 		switch word {
-		case "machine", "login", "password", "account":
+		case "machine", "login", "password", "account", "port": // port is of Emacs
 			_, at, ok := n.word()
 			if !ok {
 				return nil, fmt.Errorf("%w: %s without value", ErrSyntax, word)
@@ -83,7 +83,7 @@ func (n *netrc) afterValueWord() bool {
 		return false
 	}
 	last := string(fields[len(fields)-1])
-	return last == "password" || last == "login" || last == "account" || last == "machine"
+	return last == "password" || last == "login" || last == "account" || last == "machine" || last == "port"
 }
 
 func (n *netrc) quoted() {
