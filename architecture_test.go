@@ -88,6 +88,7 @@ var only = map[string][]string{
 	"html/template":                      {"server/console"},
 	"cutoff/platform/secrets":            {"agent/purge", "agent/daemon"},
 	"cutoff/platform/session":            {"agent/purge", "agent/daemon"},
+	"cutoff/platform/process":            {"agent/purge", "platform/session"},
 	"google.golang.org/grpc/credentials": {"agent/uplink", "agent/enroll", "server/api", "server/command", "server/daemon", "server/loadtest", "server/e2e"},
 	"testing":                            {"platform/platformtest"},
 }

@@ -8,45 +8,53 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"cutoff/platform/command"
+	"cutoff/platform/process"
 )
 
 // maxProcesses bounds how many processes are looked at.
 const maxProcesses = 20_000
 
-func end(ctx context.Context, uid uint32) error {
+// rounds is how often what was started meanwhile is looked for; patience how
+// long a killed process may take to be gone.
+const (
+	rounds   = 4
+	patience = 2 * time.Second
+)
+
+func end(ctx context.Context, uid uint32, sessionsOnly bool) error {
 	if uid == 0 {
 		return fmt.Errorf("end sessions of root: %w", os.ErrPermission)
 	}
-	id := strconv.FormatUint(uint64(uid), 10)
-	// logind first, so that its user manager starts nothing anew.
-	_, logind := command.Run(ctx, "/usr/bin/loginctl", "terminate-user", id)
-	killed := 0
-	for round := 0; round < 3 && ctx.Err() == nil; round++ {
-		n, err := killAll(uid)
-		if err != nil {
-			return fmt.Errorf("end sessions of %s: %w", id, err)
-		}
-		if killed += n; n == 0 {
+	q := process.Query{All: true, Own: func(u uint32) bool { return u == uid }, Session: func(uint32) bool { return sessionsOnly }}
+	left, err := killAll(ctx, q) // at once: nothing is written on the way out
+	_, logind := command.Run(ctx, "/usr/bin/loginctl", "terminate-user", strconv.FormatUint(uint64(uid), 10))
+	for round := 0; err == nil && round < rounds && ctx.Err() == nil; round++ {
+		var again int
+		if again, err = killAll(ctx, q); again == 0 {
 			return nil
 		}
+		left += again
 	}
-	if killed == 0 && logind != nil {
-		return fmt.Errorf("end sessions of %s: %w", id, logind)
+	if err != nil {
+		return fmt.Errorf("end sessions of %d: %w", uid, err)
+	}
+	if left == 0 && logind != nil {
+		return fmt.Errorf("end sessions of %d: %w", uid, logind)
 	}
 	return ctx.Err()
 }
 
-// killAll kills every process whose real uid is uid, once.
-func killAll(uid uint32) (int, error) {
-	killed := 0
-	err := processes(func(pid int, owner uint32) {
-		if owner == uid && pid != os.Getpid() && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			killed++
-		}
-	})
-	return killed, err
+// killAll kills what q means, and returns how many there were.
+func killAll(ctx context.Context, q process.Query) (int, error) {
+	all, err := process.Find(q)
+	process.Stop(ctx, all, 0, patience)
+	for _, p := range all {
+		p.Close()
+	}
+	return len(all), err
 }
 
 func variables(names []string) map[string][]string {

@@ -7,8 +7,13 @@ import (
 	"errors"
 )
 
-// end comes with this system's own purge.
-func end(context.Context, uint32) error { return errors.ErrUnsupported }
+// Other systems lock and end sessions with their own purge.
+func end(context.Context, uint32, bool) error { return errors.ErrUnsupported }
 
-// variables finds none: this system keeps them elsewhere.
+func lock(context.Context, uint32) (Locked, error) { return Locked{}, errors.ErrUnsupported }
+
+func sessions(context.Context) (map[uint32]bool, error) { return nil, errors.ErrUnsupported }
+
+func logins(ctx context.Context, _ func()) error { <-ctx.Done(); return ctx.Err() }
+
 func variables([]string) map[string][]string { return nil }
