@@ -31,6 +31,8 @@ const (
 	AgentClear    Action = "agent-clear"
 	// Look: read only, for the files it names.
 	Look Action = "look"
+	// End: nothing on disk; the processes that hold it end.
+	End Action = "end"
 )
 
 // Regain is what it costs the user to get a credential back.
@@ -116,7 +118,9 @@ type Credential struct {
 	// System: its paths are the machine's own, not a user's; only root's own run
 	// looks at them.
 	System bool `json:"system,omitempty"`
-	// Holders are processes that keep it in memory.
+	// Holders are processes that keep it in memory, by exact names (see package
+	// platform/process): the file's and the entry's own. They end before their
+	// files go. Holders of what is harmless end only in a purge.
 	Holders    []string `json:"holders,omitempty"`
 	Confidence string   `json:"confidence"`
 }

@@ -66,6 +66,7 @@ func (r *reader) roots(into *[]string) func(*yaml.Node) {
 }
 
 func (r *reader) entry(n *yaml.Node, shared Credential) entry {
+	shared.Holders = slices.Clone(shared.Holders)
 	e := entry{Credential: shared, line: n.Line, column: n.Column,
 		paths: map[string][]string{}, files: map[string][]string{}, keyring: map[string][]map[string]string{}}
 	r.fields(n, []string{"id", "what", "danger", "action", "regain"}, map[string]func(*yaml.Node){
@@ -93,6 +94,7 @@ func (r *reader) entry(n *yaml.Node, shared Credential) entry {
 		"last":        r.flag(&e.Last),
 		"system":      r.flag(&e.System),
 		"confidence":  r.oneOf(&e.Confidence, confidences),
+		"holders":     r.texts(&e.Holders),
 	})
 	r.fits(n, e)
 	return e
@@ -141,6 +143,8 @@ func (r *reader) fits(n *yaml.Node, e entry) {
 		r.bad(n, "keyring is for action keyring-delete only")
 	case e.Action == AgentClear && len(e.paths) == 0:
 		r.bad(n, "action agent-clear needs paths: the sockets")
+	case e.Action == End && (len(e.Holders) == 0 || len(e.paths) > 0):
+		r.bad(n, "action end needs holders: what ends, and no paths")
 	case e.Action == Look && e.Follow == "" && e.Copies == "":
 		r.bad(n, "action look needs follow or copies: what is found")
 	case e.Copies != "" && e.Action != Look:
@@ -149,7 +153,7 @@ func (r *reader) fits(n *yaml.Node, e entry) {
 		r.bad(n, "follow and follow-as go together")
 	case len(e.Names) > 0 && !slices.Contains(structured, e.Format) && !onlyFileNames(e.Names):
 		r.bad(n, "identify by paths needs a format that has them")
-	case (e.Identify == "" && len(e.Names) == 0) != (len(e.Identifiers) == 0) && e.Action != KeyringDelete && e.Action != AgentClear:
+	case (e.Identify == "" && len(e.Names) == 0) != (len(e.Identifiers) == 0) && e.Action != KeyringDelete && e.Action != AgentClear && e.Action != End:
 		r.bad(n, "identify and identifiers go together")
 	}
 	if editable && len(e.Secrets) > 0 {

@@ -186,7 +186,7 @@ func (w *Worker) expanded(c *catalogue.Credential, paths []string, expand func(s
 		return err
 	}
 	switch {
-	case c.Action == catalogue.AgentClear || c.Action == catalogue.KeyringDelete:
+	case c.Action == catalogue.AgentClear || c.Action == catalogue.KeyringDelete || c.Action == catalogue.End:
 		return nil
 	case c.System:
 		return w.machine(c)
