@@ -26,6 +26,7 @@ import (
 	"cutoff/agent/uplink"
 	"cutoff/platform/clock"
 	"cutoff/platform/keystore"
+	"cutoff/platform/session"
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/proto/signed"
 )
@@ -51,6 +52,7 @@ type agent struct {
 	config  config.Config
 	journal *journal.Journal
 	flow    *flow.Flow
+	purger  *purge.Purger
 	uplink  *uplink.Uplink
 }
 
@@ -70,6 +72,10 @@ func Run(ctx context.Context, o Options) error {
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return a.flow.Run(ctx) })
 	work.Go(func() error { return a.uplink.Run(ctx) })
+	work.Go(func() error { return a.purger.Watch(ctx, a.flow.Touched) })
+	if a.config.Root == "" { // a trial's users do not log in
+		work.Go(func() error { return session.Logins(ctx, a.flow.LoggedIn) })
+	}
 	if err := work.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -127,6 +133,7 @@ func (a *agent) brain(c flow.Config) (*flow.Flow, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.purger = purger
 	c.DeviceID, c.Version, c.Server, c.Root = a.config.DeviceID, o.Version, a.config.Server, root
 	c.State, c.Journal, c.Purger, c.Log = o.State, a.journal, purger, o.Log
 	c.Plan = func(ctx context.Context, as catalogue.Scope) ([]*cutoffv1.Item, error) {

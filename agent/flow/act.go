@@ -43,6 +43,8 @@ type outcome struct {
 	// receipt is the envelope to send, or nil when there is nothing new.
 	receipt  []byte
 	complete bool
+	// later: what may cut the network is still to be done.
+	later bool
 }
 
 // actor carries out one task at a time.
@@ -94,7 +96,7 @@ func (f *Flow) act(t *task) (outcome, error) {
 	if err := f.config.Journal.Finish(w, receipt); err != nil {
 		return outcome{}, err
 	}
-	return outcome{receipt: receipt, complete: result.Complete}, nil
+	return outcome{receipt: receipt, complete: result.Complete, later: result.Later}, nil
 }
 
 func (f *Flow) carryOut(t *task) (purge.Result, error) {
@@ -189,7 +191,7 @@ func (f *Flow) acted(t *task, done outcome, err error) {
 		if !errors.Is(err, context.Canceled) {
 			f.config.Log.Warn("sweep not finished, will try again", "cut_id", t.cutID, "err", err)
 		}
-		s.due.sweep = now.Boot + sweepAfter
+		s.due.sweep, s.touching = now.Boot+sweepAfter, false
 		return
 	case err != nil:
 		f.config.Log.Error("cut not carried out, will try again", "cut_id", t.cutID, "kind", t.kind.String(), "err", err)
@@ -212,6 +214,7 @@ func (f *Flow) acted(t *task, done outcome, err error) {
 	}
 	s.standing[t.cutID] = t.warrant
 	f.planSweep(t, done, now.Boot)
+	f.planLast(t, done, now.Boot)
 }
 
 // planSweep sets when to look again: a minute after a cut, and then at growing

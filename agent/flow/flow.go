@@ -93,8 +93,12 @@ type loopState struct {
 	// standing are the cuts carried out and not lifted, by cut id.
 	standing map[string]*journal.Warrant
 	// retries counts failures in a row.
-	retries   int
-	sweeps    int
+	retries int
+	sweeps  int
+	// touches counts sweeps for a touch in a row that found nothing; touching:
+	// one is under way.
+	touches   int
+	touching  bool
 	refusals  int
 	facts     []*cutoffv1.Fact
 	reportNow bool
@@ -108,6 +112,7 @@ type loopState struct {
 // deadlines are readings of the boot clock; 0 is never.
 type deadlines struct {
 	mark, ask, challenge, report, posture, sweep, retry, inventory time.Duration
+	triggers
 }
 
 // mostWait is the longest wait between two looks at the clocks. A timer stands

@@ -73,6 +73,7 @@ func (f *Flow) look() {
 	if due(&s.due.sweep, now.Boot, 0) {
 		f.sweep()
 	}
+	f.triggered(now.Boot)
 	due(&s.due.retry, now.Boot, 0)
 	f.keepStatus(now)
 }
@@ -99,7 +100,7 @@ func (f *Flow) wait() time.Duration {
 		}
 	}
 	d := s.due
-	for _, at := range []time.Duration{d.mark, d.posture, d.report, d.sweep, d.retry} {
+	for _, at := range []time.Duration{d.mark, d.posture, d.report, d.sweep, d.retry, d.last, d.login, d.touch} {
 		sooner(at)
 	}
 	if s.link != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -49,6 +50,12 @@ type errand struct {
 	entries []catalogue.Credential
 	// earlier is what was noted for this cut before.
 	earlier map[string]*cutoffv1.Item
+	// sweep: what the warrant asks for has been done, this looks again; now what
+	// may cut the network goes too. later: there is such a thing.
+	sweep, later bool
+	// stopping is the end of holders, and took what this run took away.
+	stopping *halt
+	took     took
 
 	mu    sync.Mutex
 	items map[string]*cutoffv1.Item
@@ -63,7 +70,14 @@ type errand struct {
 func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
 	e := &errand{purger: p, mode: mode, warrant: w, items: map[string]*cutoffv1.Item{}, whole: map[string]bool{},
 		scope: p.config.Scope()}
+	e.sweep = w.Valid() && w.Finished()
 	e.entries = slices.Concat(p.catalogue, e.scope.Added)
+	if w != nil && !e.sweep {
+		e.entries = slices.DeleteFunc(e.entries, func(c catalogue.Credential) bool {
+			e.later = e.later || c.Last && e.scope.Allows(&c)
+			return c.Last
+		})
+	}
 	root := p.config.Root
 	if root == "" {
 		root = "/"
@@ -113,6 +127,20 @@ func (e *errand) visitAll(ctx context.Context) error {
 		return err
 	}
 	e.keeper = keeper(all)
+	e.stopping = e.halt(ctx, all)
+	locking := e.lock(ctx, e.stopping.users)
+	err = e.visitEach(ctx, all)
+	_ = e.stopping.work.Wait() // what became of each is in its item
+	_ = locking.Wait()
+	if err != nil {
+		return err
+	}
+	again := e.after(ctx, e.stopping.users)
+	again = append(again, e.closeSessions(ctx, e.stopping.users)...)
+	return e.visitEach(ctx, again) // what was written while they ended
+}
+
+func (e *errand) visitEach(ctx context.Context, all []users.User) error {
 	for _, owns := range []bool{true, false} {
 		var group errgroup.Group
 		group.SetLimit(together)
@@ -230,7 +258,12 @@ func (e *errand) attempt(ctx context.Context, u users.User, base *files.Dir) ([]
 	for _, s := range e.unreported(u) {
 		t.kept[s.item.GetId()] = true
 	}
-	err := e.child(u, base).Run(ctx, t.run)
+	err := e.child(u, base).Run(ctx, func(in io.WriteCloser, out io.Reader) error {
+		// The child is up. What holds tokens ends before the files go; whoever
+		// wants a token read for its own revocation asks for it before this.
+		e.stopping.wait(ctx, u.UID)
+		return t.run(in, out)
+	})
 	return t.guarded, err
 }
 
@@ -325,7 +358,7 @@ func (e *errand) sorted() []*cutoffv1.Item {
 // result joins what was done now with what was noted before.
 func (e *errand) result() Result {
 	e.adopt()
-	r := Result{Items: e.sorted(), FirstRemovedBoot: e.first, FinishedBoot: e.purger.config.Boot(), Complete: true, CatalogueVersion: VersionWith(e.scope)}
+	r := Result{Items: e.sorted(), Later: e.later, FirstRemovedBoot: e.first, FinishedBoot: e.purger.config.Boot(), Complete: true, CatalogueVersion: VersionWith(e.scope)}
 	for _, i := range r.Items {
 		if i.GetOutcome() == cutoffv1.Outcome_OUTCOME_RETRYING {
 			r.Complete = false

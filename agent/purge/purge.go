@@ -13,12 +13,14 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"cutoff/agent/journal"
 	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/purge/wire"
 	"cutoff/platform/users"
+	"cutoff/platform/watch"
 	cutoffv1 "cutoff/proto/cutoff/v1"
 )
 
@@ -48,6 +50,8 @@ type Result struct {
 	// Complete is false while something due is still being retried.
 	Complete         bool
 	CatalogueVersion string
+	// Later: what may cut the network waits for the first sweep.
+	Later bool
 }
 
 // Unseal opens age headers of sealed items: the server's side of a lift.
@@ -65,6 +69,7 @@ var (
 type Purger struct {
 	config    Config
 	catalogue []catalogue.Credential
+	vigil     atomic.Pointer[watch.Watcher]
 }
 
 // New checks the configuration, the catalogue, and that every user of a trial
@@ -159,7 +164,9 @@ func (p *Purger) Run(ctx context.Context, w *journal.Warrant) (Result, error) {
 	if err == nil && mode == wire.Purge {
 		err = e.destroySealed()
 	}
-	return e.result(), errors.Join(err, e.noted())
+	r := e.result()
+	e.keepVigil()
+	return r, errors.Join(err, e.noted())
 }
 
 // VersionWith names the catalogue this agent was built with and, behind a plus,

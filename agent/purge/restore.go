@@ -34,6 +34,7 @@ func (p *Purger) Restore(ctx context.Context, w *journal.Warrant, unseal Unseal)
 		return Result{}, err
 	}
 	defer e.close()
+	p.endVigil()
 	for id, item := range w.Noted() {
 		if item.GetDetail() == detailRestored {
 			e.items[id] = item

@@ -238,6 +238,7 @@ func (t *talk) proto(i wire.Item) *cutoffv1.Item {
 		}
 	}
 	if i.Removed {
+		t.errand.took.add(t.user.Name, i.Product)
 		now := t.errand.purger.config.Boot()
 		item.RemovedBootMs = now.Milliseconds()
 		t.errand.removed(now)

@@ -32,6 +32,9 @@ func (d *Dir) Close() error { return nil }
 // Below is not here yet.
 func (d *Dir) Below(string) (*Dir, error) { return nil, errors.ErrUnsupported }
 
+// Enter is for Linux only, as yet.
+func (d *Dir) Enter(string) (*Dir, error) { return nil, errors.ErrUnsupported }
+
 // Self is not here yet.
 func (d *Dir) Self() (Info, error) { return Info{}, errors.ErrUnsupported }
 
