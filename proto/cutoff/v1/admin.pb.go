@@ -2649,9 +2649,12 @@ func (x *OpenCutRequest) GetReason() string {
 }
 
 type OpenCutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CaseId        string                 `protobuf:"bytes,1,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
-	Cuts          []*Cut                 `protobuf:"bytes,2,rep,name=cuts,proto3" json:"cuts,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	CaseId string                 `protobuf:"bytes,1,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
+	Cuts   []*Cut                 `protobuf:"bytes,2,rep,name=cuts,proto3" json:"cuts,omitempty"`
+	// durable_at is when the commit that holds what was asked returned; unset if
+	// nothing was new.
+	DurableAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=durable_at,json=durableAt,proto3" json:"durable_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2696,6 +2699,13 @@ func (x *OpenCutResponse) GetCaseId() string {
 func (x *OpenCutResponse) GetCuts() []*Cut {
 	if x != nil {
 		return x.Cuts
+	}
+	return nil
+}
+
+func (x *OpenCutResponse) GetDurableAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DurableAt
 	}
 	return nil
 }
@@ -6027,10 +6037,12 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"credential\x18\x03 \x01(\tR\n" +
 	"credential\x12\x14\n" +
 	"\x05level\x18\x04 \x01(\tR\x05level\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"N\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x89\x01\n" +
 	"\x0fOpenCutResponse\x12\x17\n" +
 	"\acase_id\x18\x01 \x01(\tR\x06caseId\x12\"\n" +
-	"\x04cuts\x18\x02 \x03(\v2\x0e.cutoff.v1.CutR\x04cuts\"y\n" +
+	"\x04cuts\x18\x02 \x03(\v2\x0e.cutoff.v1.CutR\x04cuts\x129\n" +
+	"\n" +
+	"durable_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tdurableAt\"y\n" +
 	"\x11PreviewCutRequest\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x16\n" +
 	"\x06person\x18\x02 \x01(\tR\x06person\x12\x1e\n" +
@@ -6435,127 +6447,128 @@ var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	100, // 33: cutoff.v1.CutStep.done_at:type_name -> google.protobuf.Timestamp
 	100, // 34: cutoff.v1.Approval.at:type_name -> google.protobuf.Timestamp
 	34,  // 35: cutoff.v1.OpenCutResponse.cuts:type_name -> cutoff.v1.Cut
-	42,  // 36: cutoff.v1.PreviewCutResponse.devices:type_name -> cutoff.v1.PreviewDevice
-	36,  // 37: cutoff.v1.PreviewCutResponse.steps:type_name -> cutoff.v1.CutStep
-	100, // 38: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
-	35,  // 39: cutoff.v1.PreviewDevice.items:type_name -> cutoff.v1.CutItem
-	34,  // 40: cutoff.v1.ListCutsResponse.cuts:type_name -> cutoff.v1.Cut
-	34,  // 41: cutoff.v1.GetCutResponse.cut:type_name -> cutoff.v1.Cut
-	34,  // 42: cutoff.v1.GetCutResponse.cuts:type_name -> cutoff.v1.Cut
-	34,  // 43: cutoff.v1.WatchCutResponse.cut:type_name -> cutoff.v1.Cut
-	34,  // 44: cutoff.v1.ApproveCutResponse.cut:type_name -> cutoff.v1.Cut
-	34,  // 45: cutoff.v1.RefuseCutResponse.cut:type_name -> cutoff.v1.Cut
-	34,  // 46: cutoff.v1.LiftCutResponse.cut:type_name -> cutoff.v1.Cut
-	57,  // 47: cutoff.v1.CheckPolicyResponse.problems:type_name -> cutoff.v1.Problem
-	57,  // 48: cutoff.v1.ApplyPolicyResponse.problems:type_name -> cutoff.v1.Problem
-	100, // 49: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
-	100, // 50: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
-	100, // 51: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
-	99,  // 52: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
-	62,  // 53: cutoff.v1.AddConnectorResponse.connector:type_name -> cutoff.v1.Connector
-	57,  // 54: cutoff.v1.AddConnectorResponse.problems:type_name -> cutoff.v1.Problem
-	62,  // 55: cutoff.v1.ListConnectorsResponse.connectors:type_name -> cutoff.v1.Connector
-	69,  // 56: cutoff.v1.TestConnectorResponse.checks:type_name -> cutoff.v1.ConnectorCheck
-	57,  // 57: cutoff.v1.CheckConnectorResponse.problems:type_name -> cutoff.v1.Problem
-	101, // 58: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
-	100, // 59: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
-	100, // 60: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
-	100, // 61: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
-	74,  // 62: cutoff.v1.AddCredentialResponse.credential:type_name -> cutoff.v1.Credential
-	74,  // 63: cutoff.v1.ListCredentialsResponse.credentials:type_name -> cutoff.v1.Credential
-	91,  // 64: cutoff.v1.CreateUserResponse.user:type_name -> cutoff.v1.User
-	91,  // 65: cutoff.v1.ListUsersResponse.users:type_name -> cutoff.v1.User
-	100, // 66: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	100, // 67: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
-	98,  // 68: cutoff.v1.ListAPIKeysResponse.api_keys:type_name -> cutoff.v1.APIKey
-	98,  // 69: cutoff.v1.RevokeAPIKeyResponse.api_key:type_name -> cutoff.v1.APIKey
-	100, // 70: cutoff.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
-	100, // 71: cutoff.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 72: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
-	2,   // 73: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
-	4,   // 74: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
-	11,  // 75: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
-	13,  // 76: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
-	15,  // 77: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
-	17,  // 78: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
-	19,  // 79: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
-	23,  // 80: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
-	25,  // 81: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
-	27,  // 82: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
-	30,  // 83: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
-	32,  // 84: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
-	38,  // 85: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
-	40,  // 86: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
-	43,  // 87: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
-	45,  // 88: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
-	47,  // 89: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
-	49,  // 90: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
-	51,  // 91: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
-	53,  // 92: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
-	55,  // 93: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
-	58,  // 94: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
-	60,  // 95: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
-	63,  // 96: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
-	65,  // 97: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
-	67,  // 98: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
-	70,  // 99: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
-	72,  // 100: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
-	75,  // 101: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
-	77,  // 102: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
-	79,  // 103: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
-	81,  // 104: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
-	83,  // 105: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
-	85,  // 106: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
-	87,  // 107: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
-	89,  // 108: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
-	92,  // 109: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
-	94,  // 110: cutoff.v1.AdminService.ListAPIKeys:input_type -> cutoff.v1.ListAPIKeysRequest
-	96,  // 111: cutoff.v1.AdminService.RevokeAPIKey:input_type -> cutoff.v1.RevokeAPIKeyRequest
-	1,   // 112: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
-	3,   // 113: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
-	5,   // 114: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
-	12,  // 115: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
-	14,  // 116: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
-	16,  // 117: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
-	18,  // 118: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
-	20,  // 119: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
-	24,  // 120: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
-	26,  // 121: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
-	28,  // 122: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
-	31,  // 123: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
-	33,  // 124: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
-	39,  // 125: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
-	41,  // 126: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
-	44,  // 127: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
-	46,  // 128: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
-	48,  // 129: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
-	50,  // 130: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
-	52,  // 131: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
-	54,  // 132: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
-	56,  // 133: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
-	59,  // 134: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
-	61,  // 135: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
-	64,  // 136: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
-	66,  // 137: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
-	68,  // 138: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
-	71,  // 139: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
-	73,  // 140: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
-	76,  // 141: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
-	78,  // 142: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
-	80,  // 143: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
-	82,  // 144: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
-	84,  // 145: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
-	86,  // 146: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
-	88,  // 147: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
-	90,  // 148: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
-	93,  // 149: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
-	95,  // 150: cutoff.v1.AdminService.ListAPIKeys:output_type -> cutoff.v1.ListAPIKeysResponse
-	97,  // 151: cutoff.v1.AdminService.RevokeAPIKey:output_type -> cutoff.v1.RevokeAPIKeyResponse
-	112, // [112:152] is the sub-list for method output_type
-	72,  // [72:112] is the sub-list for method input_type
-	72,  // [72:72] is the sub-list for extension type_name
-	72,  // [72:72] is the sub-list for extension extendee
-	0,   // [0:72] is the sub-list for field type_name
+	100, // 36: cutoff.v1.OpenCutResponse.durable_at:type_name -> google.protobuf.Timestamp
+	42,  // 37: cutoff.v1.PreviewCutResponse.devices:type_name -> cutoff.v1.PreviewDevice
+	36,  // 38: cutoff.v1.PreviewCutResponse.steps:type_name -> cutoff.v1.CutStep
+	100, // 39: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
+	35,  // 40: cutoff.v1.PreviewDevice.items:type_name -> cutoff.v1.CutItem
+	34,  // 41: cutoff.v1.ListCutsResponse.cuts:type_name -> cutoff.v1.Cut
+	34,  // 42: cutoff.v1.GetCutResponse.cut:type_name -> cutoff.v1.Cut
+	34,  // 43: cutoff.v1.GetCutResponse.cuts:type_name -> cutoff.v1.Cut
+	34,  // 44: cutoff.v1.WatchCutResponse.cut:type_name -> cutoff.v1.Cut
+	34,  // 45: cutoff.v1.ApproveCutResponse.cut:type_name -> cutoff.v1.Cut
+	34,  // 46: cutoff.v1.RefuseCutResponse.cut:type_name -> cutoff.v1.Cut
+	34,  // 47: cutoff.v1.LiftCutResponse.cut:type_name -> cutoff.v1.Cut
+	57,  // 48: cutoff.v1.CheckPolicyResponse.problems:type_name -> cutoff.v1.Problem
+	57,  // 49: cutoff.v1.ApplyPolicyResponse.problems:type_name -> cutoff.v1.Problem
+	100, // 50: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
+	100, // 51: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
+	100, // 52: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
+	99,  // 53: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
+	62,  // 54: cutoff.v1.AddConnectorResponse.connector:type_name -> cutoff.v1.Connector
+	57,  // 55: cutoff.v1.AddConnectorResponse.problems:type_name -> cutoff.v1.Problem
+	62,  // 56: cutoff.v1.ListConnectorsResponse.connectors:type_name -> cutoff.v1.Connector
+	69,  // 57: cutoff.v1.TestConnectorResponse.checks:type_name -> cutoff.v1.ConnectorCheck
+	57,  // 58: cutoff.v1.CheckConnectorResponse.problems:type_name -> cutoff.v1.Problem
+	101, // 59: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
+	100, // 60: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
+	100, // 61: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
+	100, // 62: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
+	74,  // 63: cutoff.v1.AddCredentialResponse.credential:type_name -> cutoff.v1.Credential
+	74,  // 64: cutoff.v1.ListCredentialsResponse.credentials:type_name -> cutoff.v1.Credential
+	91,  // 65: cutoff.v1.CreateUserResponse.user:type_name -> cutoff.v1.User
+	91,  // 66: cutoff.v1.ListUsersResponse.users:type_name -> cutoff.v1.User
+	100, // 67: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	100, // 68: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
+	98,  // 69: cutoff.v1.ListAPIKeysResponse.api_keys:type_name -> cutoff.v1.APIKey
+	98,  // 70: cutoff.v1.RevokeAPIKeyResponse.api_key:type_name -> cutoff.v1.APIKey
+	100, // 71: cutoff.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
+	100, // 72: cutoff.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 73: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
+	2,   // 74: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
+	4,   // 75: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
+	11,  // 76: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
+	13,  // 77: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
+	15,  // 78: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
+	17,  // 79: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
+	19,  // 80: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
+	23,  // 81: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
+	25,  // 82: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
+	27,  // 83: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
+	30,  // 84: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
+	32,  // 85: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
+	38,  // 86: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
+	40,  // 87: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
+	43,  // 88: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
+	45,  // 89: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
+	47,  // 90: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
+	49,  // 91: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
+	51,  // 92: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
+	53,  // 93: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
+	55,  // 94: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
+	58,  // 95: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
+	60,  // 96: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
+	63,  // 97: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
+	65,  // 98: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
+	67,  // 99: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
+	70,  // 100: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
+	72,  // 101: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
+	75,  // 102: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
+	77,  // 103: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
+	79,  // 104: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
+	81,  // 105: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
+	83,  // 106: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
+	85,  // 107: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
+	87,  // 108: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
+	89,  // 109: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
+	92,  // 110: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
+	94,  // 111: cutoff.v1.AdminService.ListAPIKeys:input_type -> cutoff.v1.ListAPIKeysRequest
+	96,  // 112: cutoff.v1.AdminService.RevokeAPIKey:input_type -> cutoff.v1.RevokeAPIKeyRequest
+	1,   // 113: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
+	3,   // 114: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
+	5,   // 115: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
+	12,  // 116: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
+	14,  // 117: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
+	16,  // 118: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
+	18,  // 119: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
+	20,  // 120: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
+	24,  // 121: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
+	26,  // 122: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
+	28,  // 123: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
+	31,  // 124: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
+	33,  // 125: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
+	39,  // 126: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
+	41,  // 127: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
+	44,  // 128: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
+	46,  // 129: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
+	48,  // 130: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
+	50,  // 131: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
+	52,  // 132: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
+	54,  // 133: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
+	56,  // 134: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
+	59,  // 135: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
+	61,  // 136: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
+	64,  // 137: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
+	66,  // 138: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
+	68,  // 139: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
+	71,  // 140: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
+	73,  // 141: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
+	76,  // 142: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
+	78,  // 143: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
+	80,  // 144: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
+	82,  // 145: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
+	84,  // 146: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
+	86,  // 147: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
+	88,  // 148: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
+	90,  // 149: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
+	93,  // 150: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
+	95,  // 151: cutoff.v1.AdminService.ListAPIKeys:output_type -> cutoff.v1.ListAPIKeysResponse
+	97,  // 152: cutoff.v1.AdminService.RevokeAPIKey:output_type -> cutoff.v1.RevokeAPIKeyResponse
+	113, // [113:153] is the sub-list for method output_type
+	73,  // [73:113] is the sub-list for method input_type
+	73,  // [73:73] is the sub-list for extension type_name
+	73,  // [73:73] is the sub-list for extension extendee
+	0,   // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_admin_proto_init() }
