@@ -83,13 +83,24 @@ func (p prepared) stmt(ctx context.Context, query string) *sql.Stmt {
 		return stmt
 	}
 	made := p.stmts.get(query)
-	if made == nil {
-		return nil
+	if p.own == nil {
+		if made == nil {
+			return nil
+		}
+		return p.tx.StmtContext(ctx, made)
 	}
-	stmt := p.tx.StmtContext(ctx, made)
-	if p.own != nil {
-		p.own[query] = stmt
+	var stmt *sql.Stmt
+	if made != nil {
+		stmt = p.tx.StmtContext(ctx, made)
+	} else {
+		// Not known yet, and a large case may use it thousands of times before
+		// this transaction ends. One that cannot be prepared says why when used.
+		var err error
+		if stmt, err = p.tx.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // it ends with the transaction
+			return nil
+		}
 	}
+	p.own[query] = stmt
 	return stmt
 }
 
