@@ -51,12 +51,13 @@ func (s *adminService) OpenCut(
 	if err != nil {
 		return nil, err
 	}
-	request.Reason = reason
+	var durable time.Time
+	request.Reason, request.Durable = reason, func(at time.Time) { durable = at }
 	caseID, cuts, err := s.flow.Open(ctx, request)
 	if err != nil {
 		return nil, err
 	}
-	return &cutoffv1.OpenCutResponse{CaseId: caseID, Cuts: each(cuts, s.cutMessage)}, nil
+	return &cutoffv1.OpenCutResponse{CaseId: caseID, Cuts: each(cuts, s.cutMessage), DurableAt: stamp(durable)}, nil
 }
 
 func (s *adminService) PreviewCut(

@@ -62,6 +62,30 @@ func (h *Hub) Wake(deviceID string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s := h.sessions[deviceID]; s != nil {
+		s.wanted()
+		h.enqueue(s)
+	}
+}
+
+// Challenge is the newest challenge of the device's stream that no order
+// answers yet; nil without one. It never waits.
+func (h *Hub) Challenge(deviceID string) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.sessions[deviceID]; s != nil {
+		return s.open()
+	}
+	return nil
+}
+
+// Push hands the device's stream an order that was signed for challenge. If the
+// stream has used that challenge, or is another one, it looks for itself. It
+// never waits.
+func (h *Hub) Push(deviceID string, challenge, order []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.sessions[deviceID]; s != nil {
+		s.push(challenge, order)
 		h.enqueue(s)
 	}
 }
@@ -192,8 +216,13 @@ func (h *Hub) reconcile(ctx context.Context, orders Orders) {
 // up the slot once nothing but a slow stream can be waited for.
 func (h *Hub) deliver(ctx context.Context, orders Orders, s *session, release func()) {
 	defer h.settle(s)
-	messages, challenge := s.take()
-	order, err := h.draw(ctx, orders, s, challenge)
+	messages, order, challenge := s.take()
+	var err error
+	if order == nil {
+		if order, err = h.draw(ctx, orders, s, challenge); order != nil {
+			s.sent()
+		}
+	}
 	release()
 	if err != nil {
 		s.giveBack(challenge)
@@ -208,7 +237,6 @@ func (h *Hub) deliver(ctx context.Context, orders Orders, s *session, release fu
 	if order == nil {
 		s.giveBack(challenge)
 	} else {
-		s.sent()
 		messages = append(messages, &cutoffv1.ConnectResponse{
 			Message: &cutoffv1.ConnectResponse_Order{Order: order},
 		})

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -199,4 +200,59 @@ func TestADrainTellsEveryStreamAndLetsNoneIn(t *testing.T) {
 		_, err = again.Recv()
 	}
 	wantCode(t, err, codes.Unavailable)
+}
+
+func TestAnOrderSignedInAdvanceGoesOutAtOnceAndOnlyOnce(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	d := s.enrol("laptop")
+	if s.hub.Challenge(d.id) != nil {
+		t.Error("a device without a stream has a challenge")
+	}
+	opened := s.connect(d, 'a')
+	s.until("idle", func() bool { return bytes.Equal(s.hub.Challenge(d.id), challengeOf('a')) })
+	s.hub.Push(d.id, challengeOf('a'), []byte("signed"))
+	if got := nextOrder(t, opened); got != "signed" {
+		t.Errorf("got %q", got)
+	}
+	if s.hub.Challenge(d.id) != nil {
+		t.Error("the challenge it answers is still open")
+	}
+
+	// One for a challenge that is not open any more is not sent: the stream asks
+	// what is due, as soon as it can answer.
+	s.orders.set(d.id, "anew:")
+	s.hub.Push(d.id, challengeOf('a'), []byte("late"))
+	if err := opened.Send(challengeMessage('b')); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := nextOrder(t, opened), "anew:"+string(challengeOf('b')); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAnOrderThatFollowsOneSignedInAdvanceIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	d := s.enrol("laptop")
+	opened := s.connect(d, 'a')
+	s.until("idle", func() bool { return bytes.Equal(s.hub.Challenge(d.id), challengeOf('a')) })
+	s.hub.Push(d.id, challengeOf('a'), []byte("signed"))
+	s.orders.set(d.id, "second:")
+	s.hub.Wake(d.id)
+	if got := nextOrder(t, opened); got != "signed" {
+		t.Errorf("got %q", got)
+	}
+	if err := opened.Send(challengeMessage('b')); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := nextOrder(t, opened), "second:"+string(challengeOf('b')); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func challengeMessage(b byte) *cutoffv1.ConnectRequest {
+	return &cutoffv1.ConnectRequest{Message: &cutoffv1.ConnectRequest_Challenge{
+		Challenge: &cutoffv1.Challenge{Challenge: challengeOf(b)},
+	}}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -33,6 +34,10 @@ const (
 	runAgain
 )
 
+// fresh is how old a challenge may be to be signed for in advance. An agent takes
+// an order within 15 minutes of drawing its challenge.
+const fresh = 14 * time.Minute
+
 // maxPlans bounds dry runs one device is asked at once.
 const maxPlans = 4
 
@@ -47,8 +52,12 @@ type session struct {
 	turn turn
 
 	mu sync.Mutex
-	// challenge is the newest one not yet answered by an order.
+	// challenge is the newest one not yet answered by an order, drawn at the
+	// time came or just before.
 	challenge []byte
+	came      time.Time
+	// ready is an order signed already, for the challenge it took.
+	ready []byte
 	// working: an order was sent and its receipt has not come. A fresh challenge
 	// alone does not make the server send it again.
 	working bool
@@ -93,7 +102,7 @@ func (s *session) close() {
 func (s *session) renew(challenge []byte) (look bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.challenge = challenge
+	s.challenge, s.came = challenge, time.Now()
 	look = !s.working || s.missed
 	s.missed = false
 	return look
@@ -106,8 +115,37 @@ func (s *session) answered() {
 	s.working = false
 }
 
-// take removes the challenge and what is to be asked.
-func (s *session) take() (messages []*cutoffv1.ConnectResponse, challenge []byte) {
+// open is a challenge an order may be signed for in advance: one the agent will
+// still take by the time it comes.
+func (s *session) open() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.came) > fresh {
+		return nil
+	}
+	return s.challenge
+}
+
+// push makes order the next thing to be sent, if the challenge it answers is
+// still open.
+func (s *session) push(challenge, order []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if bytes.Equal(s.challenge, challenge) {
+		s.challenge, s.ready = nil, order
+	}
+}
+
+// wanted notes that an order may be due beside the one that is ready.
+func (s *session) wanted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.missed = s.missed || s.ready != nil
+}
+
+// take removes the challenge, or the order that took it, and what is to be
+// asked. An order that was ready counts as sent.
+func (s *session) take() (messages []*cutoffv1.ConnectResponse, order, challenge []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range s.asked {
@@ -116,9 +154,13 @@ func (s *session) take() (messages []*cutoffv1.ConnectResponse, challenge []byte
 		})
 	}
 	s.asked = nil
+	if s.ready != nil {
+		order, s.ready, s.working = s.ready, nil, true
+		return messages, order, nil
+	}
 	challenge, s.challenge = s.challenge, nil
 	s.missed = challenge == nil
-	return messages, challenge
+	return messages, nil, challenge
 }
 
 // sent notes that an order goes out.

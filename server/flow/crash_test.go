@@ -59,6 +59,8 @@ type life struct {
 	h      *harness
 	l      *laptop
 	person string
+	// stream is the device's, if it has one all the time.
+	stream *connected
 }
 
 // step does the next thing that is due; done when nothing is.
@@ -74,9 +76,15 @@ func (x *life) step() (done bool, err error) {
 }
 
 func (x *life) device(ctx context.Context) (bool, error) {
-	envelope, err := x.h.PendingOrder(ctx, x.l.peer(x.h.t), make([]byte, 32))
-	if err != nil || envelope == nil {
-		return err == nil, err
+	var envelope []byte
+	if x.stream != nil {
+		envelope = x.stream.take(x.l)
+	}
+	if envelope == nil {
+		var err error
+		if envelope, err = x.h.PendingOrder(ctx, x.l.peer(x.h.t), make([]byte, 32)); err != nil || envelope == nil {
+			return err == nil, err
+		}
 	}
 	o := openOrder(x.h, envelope)
 	if err := x.h.OnOrderReceived(ctx, x.l.peer(x.h.t), o.GetOrderId()); err != nil {
@@ -124,8 +132,12 @@ func (x *life) run(t *testing.T, n int, after bool, drive func() (bool, error)) 
 		done, err := drive()
 		switch {
 		case errors.Is(err, errCrash):
-			// The claims of the worker that died with it run out.
+			// The claims of the worker that died with it run out, streams break.
 			x.h.advance(61e9)
+			if x.stream != nil {
+				x.stream.take(x.l)
+				x.stream.arrive(x.l)
+			}
 			x.h.restart(x.h.store)
 			if err := x.h.ResumeCases(t.Context()); err != nil {
 				t.Fatal(err)
@@ -164,15 +176,31 @@ func (x *life) summary() string {
 	return strings.Join(lines, "\n") + string(x.h.view(x.l.DeviceID).State)
 }
 
-func newLife(t *testing.T) *life {
-	h := withClouds(t)
+func newLife(t *testing.T) *life { return lifeOf(withClouds(t)) }
+
+func lifeOf(h *harness) *life {
 	l := h.enrol("a")
 	h.inventory(l)
 	p := h.belongs("ann@example.com", l.DeviceID)
 	return &life{h: h, l: l, person: p.ID}
 }
 
+// newConnectedLife is that of a device whose stream is open from the start.
+func newConnectedLife(t *testing.T) *life {
+	c := newConnected(t, func(config *flow.Config) { config.Connectors = &clouds{} })
+	x := lifeOf(c.harness)
+	x.stream = c
+	c.arrive(x.l)
+	return x
+}
+
 func TestACrashAtAnyCommitOfACutEndsAsIfThereHadBeenNone(t *testing.T) {
+	t.Run("of a device that comes later", func(t *testing.T) { crashAtAnyCommit(t, newLife) })
+	t.Run("of a device that is connected", func(t *testing.T) { crashAtAnyCommit(t, newConnectedLife) })
+}
+
+func crashAtAnyCommit(t *testing.T, newLife func(*testing.T) *life) {
+	t.Helper()
 	whole := newLife(t)
 	whole.run(t, 1_000_000, false, func() (bool, error) { return whole.step() })
 	want := whole.summary()

@@ -49,6 +49,9 @@ type OpenRequest struct {
 	Cause      cut.Cause
 	Reason     string
 	Actor      Actor
+	// Durable, if set, is told when the commit that holds what was asked
+	// returned, before anything is done about it.
+	Durable func(at time.Time)
 }
 
 // Preview is the dry run of a cut.

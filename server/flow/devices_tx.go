@@ -43,6 +43,9 @@ type DeviceTx interface {
 	SetReservation(ctx context.Context, id, cutID, escrowID, recipient string) error
 	// RaiseOrderNumber sets the highest order number; a Conflict unless higher.
 	RaiseOrderNumber(ctx context.Context, id string, number uint64) error
+	// NextOrderNumber raises it by one and answers it; order.ErrExhausted if
+	// there is no higher one.
+	NextOrderNumber(ctx context.Context, id string) (uint64, error)
 	// SetLease notes a granted lease; a Conflict unless number is the next.
 	SetLease(ctx context.Context, id string, number uint64, until, now time.Time) error
 	SetCertificates(ctx context.Context, id, current, next string) error

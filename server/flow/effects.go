@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 )
 
 // effects are what a transaction wants done once it is durable. All but the
@@ -11,15 +12,30 @@ import (
 // by its tombstone.
 type effects struct {
 	wake  []string
+	push  []pushed
 	cuts  []string
 	shred []string
 	steps bool
+	// signing is how long the transaction has spent on signing orders.
+	signing time.Duration
+	// durable, if set, is told when the commit returned.
+	durable func(time.Time)
+}
+
+// pushed is an order signed in the transaction, for the device's stream.
+type pushed struct {
+	deviceID         string
+	challenge, order []byte
 }
 
 func (e *effects) device(id string) {
 	if id != "" && !slices.Contains(e.wake, id) {
 		e.wake = append(e.wake, id)
 	}
+}
+
+func (e *effects) pushes(deviceID string) bool {
+	return slices.ContainsFunc(e.push, func(p pushed) bool { return p.deviceID == deviceID })
 }
 
 func (e *effects) cut(id string) {
@@ -38,10 +54,16 @@ func (f *Flow) act(ctx context.Context, fn func(tx Tx, e *effects) error) error 
 	if err != nil {
 		return err
 	}
+	if e.durable != nil {
+		e.durable(f.now())
+	}
 	return f.follow(e)
 }
 
 func (f *Flow) follow(e effects) error {
+	for _, p := range e.push {
+		f.pusher.Push(p.deviceID, p.challenge, p.order)
+	}
 	for _, id := range e.wake {
 		f.hub.Wake(id)
 	}

@@ -47,6 +47,18 @@ type Hub interface {
 	Connected(deviceID string) bool
 }
 
+// Pusher is a hub that can hand over an order which was signed before the
+// device's stream looked for one. A hub that is none leaves signing to contact.
+type Pusher interface {
+	// Challenge is the newest challenge of the device's stream on this node that
+	// no order answers yet; nil without one, or if it is too old to be of use. It
+	// must not wait: it is asked inside a transaction.
+	Challenge(deviceID string) []byte
+	// Push hands the device the order that answers challenge, once that is
+	// durable. If the stream has moved on it is woken instead.
+	Push(deviceID string, challenge, order []byte)
+}
+
 // Peer is an authenticated device: what its certificate proved.
 type Peer struct {
 	DeviceID string
@@ -79,6 +91,7 @@ type Flow struct {
 	store   Store
 	signers Signers
 	hub     Hub
+	pusher  Pusher
 	now     Clock
 	log     *slog.Logger
 
@@ -136,8 +149,10 @@ type Config struct {
 
 // New makes a Flow. Every field of config is required.
 func New(store Store, config Config) *Flow {
+	pusher, _ := config.Hub.(Pusher)
 	return &Flow{
-		store: store, signers: config.Signers, hub: config.Hub, now: config.Now, log: config.Log,
+		pusher: pusher,
+		store:  store, signers: config.Signers, hub: config.Hub, now: config.Now, log: config.Log,
 		authority: config.Authority, vault: config.Vault, dataKey: config.DataKey, trustDomain: config.TrustDomain,
 		connectors: config.Connectors, queue: config.Queue, devices: config.Devices,
 		brake: config.Brake.filled(), watchers: newWatchers(),

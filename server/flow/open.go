@@ -24,7 +24,7 @@ const caseBatch = 100
 func (f *Flow) Open(ctx context.Context, request OpenRequest) (caseID string, cuts []cut.Cut, err error) {
 	var o opening
 	err = f.act(ctx, func(tx Tx, e *effects) error {
-		o = opening{}
+		o, e.durable = opening{}, request.Durable
 		return f.openInTx(ctx, tx, e, &request, &o)
 	})
 	if err != nil {

@@ -70,10 +70,7 @@ func (f *Flow) signPending(ctx context.Context, peer Peer, challenge []byte) ([]
 		if err := tx.SetOrder(ctx, o.State, o); err != nil {
 			return err
 		}
-		return f.record(ctx, tx, evidence.Event{
-			Kind: "order.signed", Actor: "server", DeviceID: o.DeviceID, CutID: o.CutID, CaseID: o.CaseID,
-			Fields: []evidence.Field{{Name: "order", Value: o.ID}}, Signed: envelope,
-		})
+		return f.recordSigned(ctx, tx, &o, envelope)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("order for %s: %w", peer.DeviceID, err)
@@ -181,16 +178,68 @@ func clip(s string, most int) string {
 	return s
 }
 
-// draft adds an order to a cut and tells the device's stream.
+// signingTime is how long one transaction may go on signing orders: others wait
+// for it, and a key in a token or a service signs slowly. The rest is signed at
+// contact, as for a device that is not here.
+const signingTime = 20 * time.Millisecond
+
+// draft adds an order to a cut and tells the device's stream. For a device that
+// is connected here it is signed at once, so that nothing but the push is left
+// when the cut is durable. That order may be lost on its way: it is due, and
+// signed anew at the next contact, until its receipt is stored.
 func (f *Flow) draft(ctx context.Context, tx Tx, e *effects, c *cut.Cut, o order.Order) error {
 	o.ID, o.CutID, o.CaseID, o.DeviceID = newID("ord_"), c.ID, c.CaseID, c.DeviceID
 	o.State, o.CreatedAt = order.Drafted, f.now()
+	c.OrderID, c.OrderState, c.OrderKind = o.ID, o.State, o.Kind
+	envelope, err := f.signNow(ctx, tx, e, &o)
+	if err != nil {
+		return err
+	}
 	if err := tx.InsertOrder(ctx, o); err != nil {
 		return fmt.Errorf("draft order: %w", err)
 	}
-	c.OrderID, c.OrderState, c.OrderKind = o.ID, o.State, o.Kind
+	if envelope != nil {
+		return f.recordSigned(ctx, tx, &o, envelope)
+	}
 	e.device(c.DeviceID)
 	return f.recordOrder(ctx, tx, "order.drafted", &o)
+}
+
+// signNow numbers and signs a new order for the stream its device has on this
+// node, and leaves the push to the effects; nil if it is to be signed at
+// contact. A key that cannot sign now must not keep a cut from being opened.
+func (f *Flow) signNow(ctx context.Context, tx Tx, e *effects, o *order.Order) ([]byte, error) {
+	if f.pusher == nil || e.signing > signingTime {
+		return nil, nil
+	}
+	challenge := f.pusher.Challenge(o.DeviceID)
+	if len(challenge) != challengeSize || e.pushes(o.DeviceID) {
+		return nil, nil
+	}
+	number, err := tx.NextOrderNumber(ctx, o.DeviceID)
+	if errors.Is(err, order.ErrExhausted) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("number order: %w", err)
+	}
+	now := f.now()
+	envelope, err := o.Sign(f.signers.Order, challenge, number, now)
+	e.signing += f.now().Sub(now)
+	if err != nil {
+		f.log.ErrorContext(ctx, "order not signed yet", "order_id", o.ID, "device_id", o.DeviceID, "err", err)
+		return nil, nil
+	}
+	o.Number, o.SentAt = number, now
+	e.push = append(e.push, pushed{o.DeviceID, challenge, envelope})
+	return envelope, nil
+}
+
+func (f *Flow) recordSigned(ctx context.Context, tx Tx, o *order.Order, envelope []byte) error {
+	return f.record(ctx, tx, evidence.Event{
+		Kind: "order.signed", Actor: "server", DeviceID: o.DeviceID, CutID: o.CutID, CaseID: o.CaseID,
+		Fields: []evidence.Field{{Name: "order", Value: o.ID}, {Name: "kind", Value: string(o.Kind)}}, Signed: envelope,
+	})
 }
 
 // supersede takes back the orders of a cut that still have to reach the device,

@@ -64,7 +64,10 @@ func single(ctx context.Context, s *server, f *fleet, o options) (*Latency, erro
 		if len(answer.GetCuts()) != 1 || answer.GetCuts()[0].GetState() != "open" {
 			return nil, fmt.Errorf("cut of %s is not open: %v", device, answer.GetCuts())
 		}
-		opened := answer.GetCuts()[0].GetOpenedAt().AsTime()
+		if answer.GetDurableAt() == nil {
+			return nil, fmt.Errorf("cut of %s was there before", device)
+		}
+		committed := answer.GetDurableAt().AsTime()
 		ordered, acked := time.Time{}, time.Time{}
 		for ordered.IsZero() || acked.IsZero() {
 			e, err := f.next(ctx)
@@ -80,7 +83,7 @@ func single(ctx context.Context, s *server, f *fleet, o options) (*Latency, erro
 				acked = time.UnixMicro(e.At)
 			}
 		}
-		durable = append(durable, ordered.Sub(opened))
+		durable = append(durable, ordered.Sub(committed))
 		call = append(call, ordered.Sub(begun))
 		receipt = append(receipt, acked.Sub(begun))
 	}

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"cutoff/server/device"
 	"cutoff/server/fault"
+	"cutoff/server/order"
 )
 
 const deviceColumns = `d.id, d.group_name, d.hostname, d.os, d.arch, d.state, d.anchor, d.public_key,
@@ -169,6 +171,17 @@ func (t *Tx) SetReservation(ctx context.Context, id, cutID, escrowID, recipient 
 // RaiseOrderNumber sets the highest order number.
 func (t *Tx) RaiseOrderNumber(ctx context.Context, id string, number uint64) error {
 	return t.oneDevice(ctx, `UPDATE devices SET order_number = $1 WHERE id = $2 AND order_number < $1`, number, id)
+}
+
+// NextOrderNumber raises the highest order number by one and answers it.
+func (t *Tx) NextOrderNumber(ctx context.Context, id string) (uint64, error) {
+	var number uint64
+	err := t.tx.QueryRowContext(ctx, `UPDATE devices SET order_number = order_number + 1
+		WHERE id = $1 AND order_number < $2 RETURNING order_number`, id, int64(math.MaxInt64)).Scan(&number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, order.ErrExhausted
+	}
+	return number, wrap(err)
 }
 
 // SetCertificates sets the serials of its certificates.

@@ -33,10 +33,10 @@ func scanOrder(row interface{ Scan(...any) error }, more ...any) (order.Order, e
 // InsertOrder adds an order.
 func (t *Tx) InsertOrder(ctx context.Context, o order.Order) error {
 	_, err := t.tx.ExecContext(ctx, `INSERT INTO orders (id, cut_id, case_id, device_id, kind, state, number, recipient,
-		next_grant, reason, created_at, detail, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
-		(SELECT COALESCE(MAX(n.seq), 0) + 1 FROM orders n WHERE n.cut_id = $13))`,
+		next_grant, reason, created_at, sent_at, detail, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+		(SELECT COALESCE(MAX(n.seq), 0) + 1 FROM orders n WHERE n.cut_id = $14))`,
 		o.ID, o.CutID, o.CaseID, o.DeviceID, o.Kind, o.State, o.Number, o.Recipient,
-		bytesOrNull(o.NextGrant), o.Reason, micros(o.CreatedAt), o.Detail, o.CutID)
+		bytesOrNull(o.NextGrant), o.Reason, micros(o.CreatedAt), micros(o.SentAt), o.Detail, o.CutID)
 	return wrap(err)
 }
 
