@@ -26,7 +26,7 @@ type Agents interface {
 	OnClosed(ctx context.Context, peer flow.Peer)
 
 	PendingOrder(ctx context.Context, peer flow.Peer, challenge []byte) ([]byte, error)
-	OnOrderReceived(ctx context.Context, peer flow.Peer, orderID string) error
+	OnOrderReceived(peer flow.Peer, orderID string)
 	OnReceipt(ctx context.Context, peer flow.Peer, envelope []byte) (*cutoffv1.ReceiptAck, error)
 	OnRefusal(ctx context.Context, peer flow.Peer, envelope []byte) error
 	Unseal(

@@ -22,6 +22,8 @@ const (
 	// not being read, which costs nobody else anything.
 	messagesPerSecond = 20
 	messageBurst      = 200
+	// maxID bounds an order's id.
+	maxID = 128
 )
 
 // Connect holds an agent's stream: hello first, then whatever comes, one
@@ -132,8 +134,7 @@ func (a *agents) handle(s *session, message *cutoffv1.ConnectRequest) error {
 	case *cutoffv1.ConnectRequest_Refusal:
 		return a.lenient(s, "refusal", a.flow.OnRefusal(s.ctx, s.peer, m.Refusal))
 	case *cutoffv1.ConnectRequest_OrderReceived:
-		err := a.flow.OnOrderReceived(s.ctx, s.peer, m.OrderReceived.GetOrderId())
-		return a.lenient(s, "order received", err)
+		return a.lenient(s, "order received", a.received(s, m.OrderReceived.GetOrderId()))
 	case *cutoffv1.ConnectRequest_Lease:
 		return a.lease(s, m.Lease.GetNonce())
 	case *cutoffv1.ConnectRequest_Receipt:
@@ -157,6 +158,14 @@ func (a *agents) lenient(s *session, what string, err error) error {
 		return nil
 	}
 	return err
+}
+
+func (a *agents) received(s *session, orderID string) error {
+	if len(orderID) > maxID {
+		return fault.New(fault.Invalid, "an order's id has at most %d bytes", maxID)
+	}
+	a.flow.OnOrderReceived(s.peer, orderID)
+	return nil
 }
 
 func (a *agents) challenge(s *session, challenge []byte) error {

@@ -292,13 +292,14 @@ func (s *Server) close() {
 	}
 }
 
-// lastCheckpoint signs for what was recorded until now.
+// lastCheckpoint keeps what was said last and signs for what was recorded.
 func (s *Server) lastCheckpoint() {
 	if s.flow == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), checkpointTime)
 	defer cancel()
+	s.keepReceived(ctx, true)
 	if err := s.flow.MarkEvidence(ctx); err != nil {
 		s.log.ErrorContext(ctx, "sign the last checkpoint", "err", err)
 	}

@@ -28,6 +28,9 @@ const (
 	gcPercent = 50
 	// tidyEvery is how often cases are resumed and held ones lapse.
 	tidyEvery = 5 * time.Second
+	// receivedEvery is how often words that an order arrived are kept, where the
+	// receipt did not bring them.
+	receivedEvery = 100 * time.Millisecond
 )
 
 // ready is the first line on standard output.
@@ -54,7 +57,7 @@ func (s *Server) Run(ctx context.Context, out, notices io.Writer) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
-		s.runWriter, s.runHub, s.runQueue, s.runTidy, s.handler.Run,
+		s.runWriter, s.runHub, s.runQueue, s.runTidy, s.runReceived, s.handler.Run,
 		s.serveAgents, s.serveSocket, s.serveConsole,
 	} {
 		group.Go(func() error { return part(ctx) })
@@ -104,6 +107,27 @@ func (s *Server) runTidy(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// runReceived keeps the words that orders arrived; what comes after it ended is
+// kept when the server closes.
+func (s *Server) runReceived(ctx context.Context) error {
+	tick := time.NewTicker(receivedEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		s.keepReceived(ctx, false)
+	}
+}
+
+func (s *Server) keepReceived(ctx context.Context, all bool) {
+	if err := s.flow.KeepReceived(ctx, all); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "keep that orders were received", "err", err)
 	}
 }
 

@@ -219,7 +219,8 @@ func openOrder(h *harness, envelope []byte) *cutoffv1.Order {
 // received is the device's word that it has the order.
 func (h *harness) received(l *laptop, o *cutoffv1.Order) {
 	h.t.Helper()
-	if err := h.OnOrderReceived(h.t.Context(), l.peer(h.t), o.GetOrderId()); err != nil {
+	h.OnOrderReceived(l.peer(h.t), o.GetOrderId())
+	if err := h.KeepReceived(h.t.Context(), true); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -61,6 +61,8 @@ type life struct {
 	person string
 	// stream is the device's, if it has one all the time.
 	stream *connected
+	// slow: its receipt comes so late that the word that the order came stands alone.
+	slow bool
 }
 
 // step does the next thing that is due; done when nothing is.
@@ -87,8 +89,11 @@ func (x *life) device(ctx context.Context) (bool, error) {
 		}
 	}
 	o := openOrder(x.h, envelope)
-	if err := x.h.OnOrderReceived(ctx, x.l.peer(x.h.t), o.GetOrderId()); err != nil {
-		return false, err
+	x.h.OnOrderReceived(x.l.peer(x.h.t), o.GetOrderId())
+	if x.slow {
+		if err := x.h.KeepReceived(ctx, true); err != nil {
+			return false, err
+		}
 	}
 	raw := x.l.sign(x.h.t, answerTo(o))
 	for range 2 { // its acknowledgement was lost, too
@@ -182,14 +187,14 @@ func lifeOf(h *harness) *life {
 	l := h.enrol("a")
 	h.inventory(l)
 	p := h.belongs("ann@example.com", l.DeviceID)
-	return &life{h: h, l: l, person: p.ID}
+	return &life{h: h, l: l, person: p.ID, slow: true}
 }
 
 // newConnectedLife is that of a device whose stream is open from the start.
 func newConnectedLife(t *testing.T) *life {
 	c := newConnected(t, func(config *flow.Config) { config.Connectors = &clouds{} })
 	x := lifeOf(c.harness)
-	x.stream = c
+	x.stream, x.slow = c, false
 	c.arrive(x.l)
 	return x
 }

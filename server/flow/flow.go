@@ -105,6 +105,7 @@ type Flow struct {
 	devices    DevicePlanner
 	brake      BrakeLimits
 	watchers   *watchers
+	arrivals   arrivals
 	enrolments attempts
 
 	registry ConnectorRegistry

@@ -78,31 +78,6 @@ func (f *Flow) signPending(ctx context.Context, peer Peer, challenge []byte) ([]
 	return envelope, nil
 }
 
-// OnOrderReceived notes that the device verified and journalled an order.
-func (f *Flow) OnOrderReceived(ctx context.Context, peer Peer, orderID string) error {
-	err := f.act(ctx, func(tx Tx, e *effects) error {
-		o, err := f.orderOf(ctx, tx, peer, orderID)
-		if err != nil {
-			return err
-		}
-		to, err := order.Next(o.State, order.Deliver)
-		if err != nil || to == o.State {
-			return err
-		}
-		from := o.State
-		o.State, o.DeliveredAt, o.Detail, o.NotBefore = to, f.now(), "", time.Time{}
-		if err := tx.SetOrder(ctx, from, o); err != nil {
-			return err
-		}
-		e.cut(o.CutID)
-		return f.recordOrder(ctx, tx, "order.delivered", &o)
-	})
-	if err != nil {
-		return fmt.Errorf("order received by %s: %w", peer.DeviceID, err)
-	}
-	return nil
-}
-
 // orderOf is an order of this device; another's is as unknown as none.
 func (f *Flow) orderOf(ctx context.Context, tx Tx, peer Peer, orderID string) (order.Order, error) {
 	o, err := tx.OrderByID(ctx, orderID)
@@ -274,9 +249,9 @@ func (f *Flow) supersede(ctx context.Context, tx Tx, c *cut.Cut) error {
 	return nil
 }
 
-func (f *Flow) recordOrder(ctx context.Context, tx Tx, kind string, o *order.Order) error {
+func (f *Flow) recordOrder(ctx context.Context, tx Tx, kind string, o *order.Order, more ...evidence.Field) error {
 	return f.record(ctx, tx, evidence.Event{
 		Kind: kind, Actor: "server", DeviceID: o.DeviceID, CutID: o.CutID, CaseID: o.CaseID,
-		Fields: []evidence.Field{{Name: "order", Value: o.ID}, {Name: "kind", Value: string(o.Kind)}},
+		Fields: append([]evidence.Field{{Name: "order", Value: o.ID}, {Name: "kind", Value: string(o.Kind)}}, more...),
 	})
 }

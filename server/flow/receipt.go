@@ -55,6 +55,7 @@ func (f *Flow) OnReceipt(ctx context.Context, peer Peer, envelope []byte) (*cuto
 	if err != nil {
 		return nil, fmt.Errorf("receipt of %s: %w", peer.DeviceID, err)
 	}
+	f.arrivals.drop(peer.DeviceID, receipt.GetOrderId())
 	return ack, nil
 }
 
@@ -210,13 +211,15 @@ func (f *Flow) answer(ctx context.Context, tx Tx, c *cut.Cut, o *order.Order, r 
 	}
 	o.State, o.Detail, o.NotBefore = to, "", time.Time{}
 	if o.DeliveredAt.IsZero() {
-		o.DeliveredAt = f.now()
+		if o.DeliveredAt = f.arrivals.at(o.DeviceID, o.ID); o.DeliveredAt.IsZero() {
+			o.DeliveredAt = f.now()
+		}
 	}
 	if o.DoneAt.IsZero() {
 		o.DoneAt = f.now()
 	}
 	if o.ID == c.OrderID {
-		c.OrderState = to
+		c.OrderState, c.DeliveredAt = to, o.DeliveredAt
 	}
 	return tx.SetOrder(ctx, from, *o)
 }
@@ -265,11 +268,15 @@ func (f *Flow) conclude(
 			d.State = to
 		}
 	}
+	fields := append(receiptFields(r),
+		evidence.Field{Name: "cut_was", Value: string(from)}, evidence.Field{Name: "cut", Value: string(c.State)},
+		evidence.Field{Name: "device_was", Value: string(was)}, evidence.Field{Name: "device", Value: string(d.State)})
+	if at := f.arrivals.at(d.ID, r.GetOrderId()); !at.IsZero() {
+		fields = append(fields, receivedAt(at))
+	}
 	err = f.record(ctx, tx, evidence.Event{
 		Kind: "receipt.stored", Actor: d.ID, DeviceID: d.ID, CutID: c.ID, CaseID: c.CaseID, Signed: envelope,
-		Fields: append(receiptFields(r),
-			evidence.Field{Name: "cut_was", Value: string(from)}, evidence.Field{Name: "cut", Value: string(c.State)},
-			evidence.Field{Name: "device_was", Value: string(was)}, evidence.Field{Name: "device", Value: string(d.State)}),
+		Fields: fields,
 	})
 	if err != nil || c.State != cut.Lifted || from == cut.Lifted {
 		return err

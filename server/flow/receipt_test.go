@@ -243,9 +243,9 @@ func TestAnOrderOfAnotherDeviceCannotBeTouched(t *testing.T) {
 	l, other := h.enrol("a"), h.enrol("b")
 	c := h.ask(admin, l.DeviceID, cut.Seal)
 	o := h.collect(l)
-	err := h.OnOrderReceived(t.Context(), other.peer(t), o.GetOrderId())
-	if !fault.Is(err, fault.NotFound) || h.cut(c.ID).OrderState != order.Drafted {
-		t.Errorf("got %v", err)
+	h.received(other, o)
+	if got := h.cut(c.ID).OrderState; got != order.Drafted {
+		t.Errorf("another device's word made it %s", got)
 	}
 	if _, err := h.PendingOrder(t.Context(), l.peer(t), []byte("short")); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a short challenge: %v", err)
@@ -458,5 +458,46 @@ func TestAllItemsOfALongReceiptAreKeptAndReplaced(t *testing.T) {
 				t.Errorf("part %d, item %d: %+v", part, n, i)
 			}
 		}
+	}
+}
+
+func TestTheWordThatAnOrderCameRidesWithTheReceiptAndKeepsItsTime(t *testing.T) {
+	h := newHarness(t)
+	l := h.enrol("a")
+	c := h.ask(admin, l.DeviceID, cut.Seal)
+	o := h.collect(l)
+	came := h.Now()
+	h.OnOrderReceived(l.peer(t), o.GetOrderId())
+	h.advance(100 * time.Millisecond)
+	if err := h.KeepReceived(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.cut(c.ID).OrderState; got != order.Drafted {
+		t.Errorf("the word did not wait for the receipt: %s", got)
+	}
+	if refused := h.receipt(l, answerTo(o)); refused != "" {
+		t.Fatal(refused)
+	}
+	if got := h.cut(c.ID); got.OrderState != order.Done || !got.DeliveredAt.Equal(came) {
+		t.Errorf("order %s, delivered at %s, want %s", got.OrderState, got.DeliveredAt, came)
+	}
+	if slices.Contains(h.recorded(l.DeviceID), "order.delivered") {
+		t.Error("a word of its own was recorded as well")
+	}
+}
+
+func TestTheWordThatAnOrderCameIsKeptIfTheReceiptIsLate(t *testing.T) {
+	h := newHarness(t)
+	l := h.enrol("a")
+	c := h.ask(admin, l.DeviceID, cut.Seal)
+	o := h.collect(l)
+	came := h.Now()
+	h.OnOrderReceived(l.peer(t), o.GetOrderId())
+	h.advance(time.Second)
+	if err := h.KeepReceived(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.cut(c.ID); got.OrderState != order.Delivered || !got.DeliveredAt.Equal(came) {
+		t.Errorf("order %s, delivered at %s, want %s", got.OrderState, got.DeliveredAt, came)
 	}
 }
