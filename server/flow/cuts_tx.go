@@ -26,6 +26,9 @@ type CutTx interface {
 	CutRow(ctx context.Context, id string) (cut.Cut, error)
 	// SetCut writes what may change of a cut, if it is in state from.
 	SetCut(ctx context.Context, from cut.State, c cut.Cut) error
+	// SetCutReceipt writes of a cut in state from what a receipt alone changes:
+	// its state and times, and what was heard of the device.
+	SetCutReceipt(ctx context.Context, from cut.State, c cut.Cut) error
 	// CutOfDevice is the device's cut that is held, open, settled or lifting;
 	// found is false if it has none.
 	CutOfDevice(ctx context.Context, deviceID string) (c cut.Cut, found bool, err error)

@@ -251,7 +251,11 @@ func (f *Flow) conclude(
 	if err := f.due(ctx, tx, e, c); err != nil {
 		return err
 	}
-	if err := tx.SetCut(ctx, from, *c); err != nil {
+	set := tx.SetCutReceipt
+	if sealed { // which says why it is held as well
+		set = tx.SetCut
+	}
+	if err := set(ctx, from, *c); err != nil {
 		return err
 	}
 	if sealed || d.CutID == "" && c.Active() {

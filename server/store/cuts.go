@@ -73,6 +73,17 @@ func (t *Tx) SetCut(ctx context.Context, from cut.State, c cut.Cut) error {
 	return changed(res, err, "cut")
 }
 
+// SetCutReceipt writes what a receipt alone changes of a cut, if it is in state
+// from: none of it but the state is in an index, each of which SQLite would
+// write anew.
+func (t *Tx) SetCutReceipt(ctx context.Context, from cut.State, c cut.Cut) error {
+	res, err := t.tx.ExecContext(ctx, `UPDATE cuts SET state = $1, settled_at = $2, lifted_at = $3, receipt_at = $4,
+		first_removed_us = $5, receipt_number = $6, receipt_part = $7, unfinished = $8 WHERE id = $9 AND state = $10`,
+		c.State, micros(c.SettledAt), micros(c.LiftedAt), micros(c.ReceiptAt), c.FirstRemoved.Microseconds(),
+		c.ReceiptNumber, c.ReceiptPart, integer(c.Unfinished), c.ID, from)
+	return changed(res, err, "cut")
+}
+
 // CutOfDevice is the device's cut that is asked for or stands; one that is not
 // being lifted comes first.
 func (t *Tx) CutOfDevice(ctx context.Context, deviceID string) (cut.Cut, bool, error) {
