@@ -10,8 +10,12 @@ import (
 	"cutoff/server/flow"
 )
 
-// tester is the registry as the admin service wants it.
-type tester struct{ registry *connector.Registry }
+// tester is the registry as the admin service wants it; what a test found is the
+// connector's health from then on.
+type tester struct {
+	registry *connector.Registry
+	checked  func(ctx context.Context, name, health, detail string) error
+}
 
 // Test is api.Connectors.
 func (t tester) Test(ctx context.Context, name string) ([]*cutoffv1.ConnectorCheck, error) {
@@ -20,8 +24,15 @@ func (t tester) Test(ctx context.Context, name string) ([]*cutoffv1.ConnectorChe
 		return nil, err
 	}
 	checks := make([]*cutoffv1.ConnectorCheck, 0, len(findings))
+	health, detail := flow.HealthOK, ""
 	for _, f := range findings {
 		checks = append(checks, &cutoffv1.ConnectorCheck{Name: f.Name, Ok: f.OK, Detail: f.Detail})
+		if !f.OK && health == flow.HealthOK {
+			health, detail = flow.HealthFailing, f.Name+": "+f.Detail
+		}
+	}
+	if err := t.checked(ctx, name, health, detail); err != nil {
+		return nil, err
 	}
 	return checks, nil
 }

@@ -204,7 +204,7 @@ func (s *Server) used(ctx context.Context, name string, ok bool, detail string) 
 
 func (s *Server) openServers(ctx context.Context) error {
 	admin := api.AdminConfig{
-		Flow: s.flow, Connectors: tester{s.registry}, Bearer: bearer{s.flow}, Now: time.Now, Log: s.log,
+		Flow: s.flow, Connectors: tester{s.registry, s.flow.ConnectorChecked}, Bearer: bearer{s.flow}, Now: time.Now, Log: s.log,
 	}
 	certificate := s.authority.Agents(time.Now, append(names(s.config.Agents), s.settings.Agents.Names...)...)
 	s.agents = api.NewAgentServer(api.AgentConfig{
