@@ -200,9 +200,10 @@ func (a *agents) receipt(s *session, envelope []byte) error {
 	if err != nil {
 		return err
 	}
-	s.answered()
-	// A receipt may make the next order due (a lift that waited for it).
-	a.hub.Wake(s.peer.DeviceID)
+	// What the receipt made due, flow has pushed or woken the stream for.
+	if s.answered() {
+		a.hub.Wake(s.peer.DeviceID)
+	}
 	return nil
 }
 

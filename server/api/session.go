@@ -108,11 +108,13 @@ func (s *session) renew(challenge []byte) (look bool) {
 	return look
 }
 
-// answered notes that the device has nothing to work on any more.
-func (s *session) answered() {
+// answered notes that the device has nothing to work on any more, and reports
+// whether something was due to it meanwhile.
+func (s *session) answered() (look bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.working = false
+	return s.missed
 }
 
 // open is a challenge an order may be signed for in advance: one the agent will

@@ -93,7 +93,8 @@ type Memory struct {
 	CPUPercent float64 `json:"server_cpu_percent"`
 }
 
-// Latency is a distribution in milliseconds.
+// Latency is a distribution in milliseconds; of an order, from the commit of its
+// cut, as the server reports it, to the agent's receipt of it.
 type Latency struct {
 	N   int     `json:"n"`
 	P50 float64 `json:"p50_ms"`

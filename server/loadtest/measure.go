@@ -61,7 +61,7 @@ func single(ctx context.Context, s *server, f *fleet, o options) (*Latency, erro
 		if err != nil {
 			return nil, fmt.Errorf("cut %s: %w", device, err)
 		}
-		if len(answer.GetCuts()) != 1 || answer.GetCuts()[0].GetState() != "open" {
+		if len(answer.GetCuts()) != 1 || answer.GetCuts()[0].GetState() == "held" {
 			return nil, fmt.Errorf("cut of %s is not open: %v", device, answer.GetCuts())
 		}
 		if answer.GetDurableAt() == nil {
