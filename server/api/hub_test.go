@@ -233,13 +233,25 @@ func TestAnOrderSignedInAdvanceGoesOutAtOnceAndOnlyOnce(t *testing.T) {
 
 func TestAnOrderThatFollowsOneSignedInAdvanceIsNotForgotten(t *testing.T) {
 	t.Parallel()
+	t.Run("to be signed at contact", func(t *testing.T) {
+		t.Parallel()
+		followsOneSigned(t, func(s *stack, d *device) { s.hub.Wake(d.id) })
+	})
+	t.Run("signed for the same challenge", func(t *testing.T) {
+		t.Parallel()
+		followsOneSigned(t, func(s *stack, d *device) { s.hub.Push(d.id, challengeOf('a'), []byte("too late")) })
+	})
+}
+
+func followsOneSigned(t *testing.T, follow func(*stack, *device)) {
+	t.Helper()
 	s := newStack(t)
 	d := s.enrol("laptop")
 	opened := s.connect(d, 'a')
 	s.until("idle", func() bool { return bytes.Equal(s.hub.Challenge(d.id), challengeOf('a')) })
 	s.hub.Push(d.id, challengeOf('a'), []byte("signed"))
 	s.orders.set(d.id, "second:")
-	s.hub.Wake(d.id)
+	follow(s, d)
 	if got := nextOrder(t, opened); got != "signed" {
 		t.Errorf("got %q", got)
 	}

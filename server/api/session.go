@@ -129,13 +129,15 @@ func (s *session) open() []byte {
 }
 
 // push makes order the next thing to be sent, if the challenge it answers is
-// still open.
+// still open. If another order took that, this one is due beside it.
 func (s *session) push(challenge, order []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if bytes.Equal(s.challenge, challenge) {
 		s.challenge, s.ready = nil, order
+		return
 	}
+	s.missed = s.missed || s.ready != nil
 }
 
 // wanted notes that an order may be due beside the one that is ready.
