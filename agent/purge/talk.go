@@ -201,8 +201,8 @@ func (t *talk) verify(i *wire.Item) {
 			i.Outcome, i.Detail = wire.Blocked, "re-created"
 		}
 	case len(i.Digest) > 0:
-		data, _, err := dir.Read(i.Name, maxEdited)
-		if sum := sha256.Sum256(data); err == nil && !bytes.Equal(sum[:], i.Digest) {
+		sum, err := digest(dir, i.Name)
+		if err == nil && !bytes.Equal(sum, i.Digest) {
 			i.Outcome, i.Detail = wire.Blocked, "re-created"
 		} else if errors.Is(err, files.ErrMount) {
 			i.Outcome, i.Detail = wire.Accepted, "other-filesystem"
@@ -212,10 +212,30 @@ func (t *talk) verify(i *wire.Item) {
 	case i.Outcome == wire.Verified && i.Action != "left" && onDisk(i.Action):
 		i.Outcome, i.Detail = wire.Blocked, "not-shown"
 	}
+	for _, name := range i.Beside[:min(len(i.Beside), maxBeside)] {
+		if _, err := dir.Stat(name); err == nil {
+			i.Outcome, i.Detail = wire.Blocked, "re-created"
+		}
+	}
+}
+
+// maxBeside bounds the names that a child may have looked at for one item.
+const maxBeside = 8
+
+// digest reads an edited file back, of any size that is edited.
+func digest(dir *files.Dir, name string) ([]byte, error) {
+	file, _, err := dir.OpenRegular(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, io.LimitReader(file, maxEdited))
+	return sum.Sum(nil), err
 }
 
 // maxEdited bounds what is read back of an edited file.
-const maxEdited = 8 << 20
+const maxEdited = 64 << 20
 
 func onDisk(action string) bool {
 	return action != string(catalogue.KeyringDelete) && action != string(catalogue.AgentClear)

@@ -85,8 +85,11 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 	i.Base, i.Name = m.Base, m.Name
 	w.approach(place{base: m.Base, name: m.Name})
 	back := w.restoreFile
-	if m.Kind == "dir" {
+	switch m.Kind {
+	case "dir":
 		back = w.restoreFolder
+	case "database":
+		back = w.restoreDatabase
 	}
 	came, err := back(m, plain)
 	switch {
@@ -99,7 +102,7 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 	case came:
 		return "came-back"
 	}
-	i.Action, i.Outcome, i.Sealed = map[string]string{"file": "delete", "edit": "edit", "dir": "delete-dir"}[m.Kind], wire.Verified, false
+	i.Action, i.Outcome, i.Sealed = map[string]string{"file": "delete", "edit": "edit", "dir": "delete-dir", "database": "edit"}[m.Kind], wire.Verified, false
 	w.changed(place{m.Base, m.Name})
 	return "restored"
 }
@@ -122,7 +125,7 @@ func readMeta(plain io.Reader) (meta, error) {
 	}
 	var m meta
 	if err := json.Unmarshal(head, &m); err != nil || m.Version != metaVersion ||
-		!slices.Contains([]string{wire.InHome, wire.InRoot}, m.Base) || !slices.Contains([]string{"file", "edit", "dir"}, m.Kind) {
+		!slices.Contains([]string{wire.InHome, wire.InRoot}, m.Base) || !slices.Contains([]string{"file", "edit", "dir", "database"}, m.Kind) {
 		return meta{}, errUnreadable
 	}
 	return m, nil

@@ -17,7 +17,8 @@ import (
 type meta struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
-	// Kind: file (whole), edit (the original of a mixed file), dir (a tar).
+	// Kind: file (whole), edit (the original of a mixed file), dir (a tar),
+	// database (a tar of it and what lay beside it).
 	Kind string           `json:"kind"`
 	Base string           `json:"base"`
 	Name string           `json:"name"`

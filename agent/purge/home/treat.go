@@ -207,6 +207,9 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 		return w.others(c, at, info)
 	}
 	defer w.readable(at, info)()
+	if c.Action == catalogue.Edit && c.Format == format.SQLite {
+		return w.database(c, at)
+	}
 	data, now, err := w.dir(at.base).Read(at.name, maxRead)
 	switch {
 	case errors.Is(err, files.ErrNotExist):

@@ -122,6 +122,8 @@ type Item struct {
 	// is what is left.
 	Gone   bool   `json:"gone,omitempty"`
 	Digest []byte `json:"digest,omitempty"`
+	// Beside are names that are to be absent too.
+	Beside []string `json:"beside,omitempty"`
 	// Removed: something was taken away.
 	Removed bool `json:"removed,omitempty"`
 	// Was are the prints of the files that a sealed copy holds.

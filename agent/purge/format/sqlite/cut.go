@@ -19,16 +19,23 @@ type Rows struct {
 // Files are a database and what lies beside it; nil: not there.
 type Files struct{ Main, Log, Journal []byte }
 
+// Merge returns the database as one file, as SQLite reads it from all of them; it
+// may be f.Main itself.
+func Merge(f Files) ([]byte, error) {
+	data, err := rollback(f.Main, f.Journal)
+	if err != nil {
+		return nil, err
+	}
+	return checkpoint(data, f.Log)
+}
+
 // Cut returns the database as one file without the rows, and how many there
 // were. Where there are none, nor traces of such that were deleted before, it
 // returns nil and 0. What it returns has no log and no journal: those beside the
 // old file must go.
 func Cut(f Files, rows []Rows) ([]byte, int, error) {
-	data, err := rollback(f.Main, f.Journal)
+	data, err := Merge(f)
 	if err != nil {
-		return nil, 0, err
-	}
-	if data, err = checkpoint(data, f.Log); err != nil {
 		return nil, 0, err
 	}
 	if len(data) == 0 {
