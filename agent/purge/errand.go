@@ -36,6 +36,9 @@ const (
 	together = 32
 )
 
+// detailKilled is the word where a child was killed before it was done.
+const detailKilled = "child-killed"
+
 // errand is one run over all homes: what is collected on the way.
 type errand struct {
 	purger  *Purger
@@ -195,7 +198,7 @@ func (e *errand) visit(ctx context.Context, u users.User) error {
 			}
 		case attempt >= childAttempts:
 			e.log("child stopped too often", u, err)
-			e.add(e.homeItem(u, "child-killed"))
+			e.add(e.homeItem(u, detailKilled))
 			return nil
 		default:
 			e.log("child stopped", u, err)
@@ -383,7 +386,8 @@ func (e *errand) adopt() {
 		}
 	}
 	for _, s := range e.store.all() {
-		if _, known := e.items[s.item.GetId()]; known || e.mode != wire.Seal {
+		known := e.items[s.item.GetId()]
+		if known != nil && known.GetDetail() != detailKilled || e.mode != wire.Seal {
 			continue
 		}
 		item := s.item
@@ -392,7 +396,7 @@ func (e *errand) adopt() {
 			item.Outcome, item.Detail = cutoffv1.Outcome_OUTCOME_VERIFIED, "sealed"
 		}
 		if e.inPlace(s) {
-			item.Action, item.Outcome, item.Detail = "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "child-killed"
+			item.Action, item.Outcome, item.Detail = "left", cutoffv1.Outcome_OUTCOME_BLOCKED, detailKilled
 		}
 		e.items[item.GetId()] = item
 		e.notes.note(item)

@@ -64,12 +64,16 @@ func TestWhatComesBackAfterASealIsSealedBesideTheFirstCopy(t *testing.T) {
 	}
 }
 
-func TestFoldersComeBackOnlyWhereTheyWereTakenWhole(t *testing.T) {
+func TestAnItemWhoseFolderIsGoneBringsItBack(t *testing.T) {
 	b := newBench(t, platformtest.Users()...)
 	u := user("alice")
 	b.root.File(u, u.Home+"/.aws/sso/cache/a.json", secret)
 	b.root.File(u, u.Home+"/.config/rclone/rclone.conf", "[s3]\npass = "+secret+"\n")
 	b.root.File(u, u.Home+"/.cargo/credentials.toml", secret)
+	if err := os.Chmod(b.root.Path(u.Home+"/.cargo"), 0o751); err != nil {
+		t.Fatal(err)
+	}
+	before := platformtest.Take(t, b.root.Dir)
 	b.seal()
 	for _, gone := range []string{"/.aws", "/.cargo"} {
 		if err := os.RemoveAll(b.root.Path(u.Home + gone)); err != nil {
@@ -78,8 +82,11 @@ func TestFoldersComeBackOnlyWhereTheyWereTakenWhole(t *testing.T) {
 	}
 	r := b.lift()
 	want(t, at(t, r.Items, u.Home+"/.aws/sso/cache"), "delete-dir", verified, "restored")
-	want(t, at(t, r.Items, u.Home+"/.cargo/credentials.toml"), "left", blocked, "folder-gone")
+	want(t, at(t, r.Items, u.Home+"/.cargo/credentials.toml"), "delete", verified, "restored")
 	want(t, at(t, r.Items, u.Home+"/.config/rclone/rclone.conf"), "edit", verified, "restored")
+	if diff := before.Diff(platformtest.Take(t, b.root.Dir)); len(diff) > 0 {
+		t.Errorf("not as it was:\n%s", strings.Join(diff, "\n"))
+	}
 }
 
 func TestALiftThatTheServerRefusesChangesNothingAndCanBeTriedAgain(t *testing.T) {

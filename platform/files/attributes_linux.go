@@ -9,6 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The lists of POSIX ACLs.
+const (
+	accessACL  = "system.posix_acl_access"
+	defaultACL = "system.posix_acl_default"
+)
+
 // maxXattrs bounds the extended attributes of one file, in bytes.
 const maxXattrs = 64 << 10
 
@@ -51,10 +57,18 @@ func apply(fd int, as Attributes) error {
 			return err
 		}
 	}
+	for _, name := range []string{accessACL, defaultACL} {
+		if _, had := as.Xattrs[name]; !had {
+			_ = unix.Fremovexattr(fd, name) // what the folder around it gives to new files
+		}
+	}
 	for name, value := range as.Xattrs {
 		err := unix.Fsetxattr(fd, name, value, 0)
 		if err != nil && strings.HasPrefix(name, "user.") {
 			return err
+		}
+		if err != nil && name == accessACL {
+			as.Mode &^= 0o070 // they were the list's bound, not the group's rights
 		}
 	}
 	// After the attributes, which a read-only file would not take.
@@ -75,6 +89,19 @@ func setTimes(fd int, as Attributes) error {
 	}
 	// AT_EMPTY_PATH: the descriptor itself.
 	return unix.UtimesNanoAt(fd, "", []unix.Timespec{atime, mtime}, unix.AT_EMPTY_PATH)
+}
+
+// keepTimes returns what gives a folder the times it has now: what is done in
+// it meanwhile is ours, and not for its owner to see. Another owner's folder
+// keeps what the system gives it.
+func keepTimes(folder int) func() {
+	var st unix.Stat_t
+	if err := unix.Fstat(folder, &st); err != nil {
+		return func() {}
+	}
+	return func() {
+		_ = unix.UtimesNanoAt(folder, "", []unix.Timespec{st.Atim, st.Mtim}, unix.AT_EMPTY_PATH)
+	}
 }
 
 // ApplyToDir gives the folder name the attributes: after what is in it is back.

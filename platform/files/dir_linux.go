@@ -185,6 +185,7 @@ func (d *Dir) Remove(name string, was Info) error {
 	if was.Kind == Directory {
 		flags = unix.AT_REMOVEDIR
 	}
+	defer keepTimes(parent)()
 	err = unix.Unlinkat(parent, base, flags)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 		if immutable(parent, base) {
@@ -211,6 +212,7 @@ func (d *Dir) MakeDir(name string, mode uint32) error {
 		return wrap("make folder", name, err)
 	}
 	defer unix.Close(parent)
+	defer keepTimes(parent)()
 	return wrap("make folder", name, unix.Mkdirat(parent, base, mode))
 }
 
@@ -221,7 +223,24 @@ func (d *Dir) MakeLink(name, target string) error {
 		return wrap("make link", name, err)
 	}
 	defer unix.Close(parent)
+	defer keepTimes(parent)()
 	return wrap("make link", name, unix.Symlinkat(target, parent, base))
+}
+
+// Link makes name another name of the regular file existing.
+func (d *Dir) Link(existing, name string) error {
+	from, old, err := d.parent(existing)
+	if err != nil {
+		return wrap("link", existing, err)
+	}
+	defer unix.Close(from)
+	parent, base, err := d.parent(name)
+	if err != nil {
+		return wrap("link", name, err)
+	}
+	defer unix.Close(parent)
+	defer keepTimes(parent)()
+	return wrap("link", name, unix.Linkat(from, old, parent, base, 0)) // no link is followed
 }
 
 // Write puts data at name, whole or not at all, with the attributes. was nil:
@@ -233,6 +252,7 @@ func (d *Dir) Write(name string, data []byte, as Attributes, was *Info) error {
 		return wrap("write", name, err)
 	}
 	defer unix.Close(parent)
+	defer keepTimes(parent)()
 	temp, err := writeTemp(parent, base, data, as)
 	if err != nil {
 		return wrap("write", name, err)

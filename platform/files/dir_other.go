@@ -67,6 +67,9 @@ func (d *Dir) MakeDir(string, uint32) error { return errors.ErrUnsupported }
 // MakeLink is not here yet.
 func (d *Dir) MakeLink(string, string) error { return errors.ErrUnsupported }
 
+// Link is not here yet.
+func (d *Dir) Link(string, string) error { return errors.ErrUnsupported }
+
 // Write is not here yet.
 func (d *Dir) Write(string, []byte, Attributes, *Info) error { return errors.ErrUnsupported }
 

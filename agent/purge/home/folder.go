@@ -87,7 +87,11 @@ func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info fil
 		}
 		return w.left(i, wire.Blocked, detail)
 	}
-	if !slices.ContainsFunc(all, func(m member) bool { return m.info.Kind == files.Regular }) {
+	i.Was = append(make([]uint64, 0, len(all)+1), wire.Print("", info))
+	for _, m := range all {
+		i.Was = append(i.Was, wire.Print(m.name, m.info))
+	}
+	if !slices.ContainsFunc(all, func(m member) bool { return m.info.Kind == files.Regular }) && !w.begun(i) {
 		return nil
 	}
 	describe(&i, c, w.identifyAll(c, at, all))
@@ -95,6 +99,7 @@ func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info fil
 		return w.skipped(c, i)
 	}
 	if w.job.Mode == wire.Plan {
+		i.Was = nil
 		return w.report(i)
 	}
 	return w.sealFolder(c, i, at, info, all, func(i wire.Item) error { return w.report(w.empty(c, i, at, info, all)) })
@@ -159,7 +164,17 @@ func (w *Worker) pack(out io.Writer, at place, self files.Attributes, all []memb
 	// Folders before what is in them.
 	sorted := slices.Clone(all)
 	slices.SortFunc(sorted, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	packed := map[uint64]string{} // files with several names, by inode
 	for _, m := range sorted {
+		if m.info.Kind == files.Regular && m.info.Links > 1 {
+			if first, again := packed[m.info.Inode]; again {
+				if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeLink, Name: m.name, Linkname: first, Format: tar.FormatPAX}); err != nil {
+					return err
+				}
+				continue
+			}
+			packed[m.info.Inode] = m.name
+		}
 		if err := w.packOne(tw, place{base: at.base, name: path.Join(at.name, m.name)}, m); err != nil {
 			return err
 		}

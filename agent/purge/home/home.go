@@ -43,11 +43,13 @@ type Worker struct {
 	ids   sync.Mutex      // guards taken and job.Kept
 	taken map[string]bool // ids with a sealed copy
 
-	seen   map[string]bool // places treated
-	lists  *lists
-	synced map[place]bool // folders to make durable at the end
-	pipe   *pipeline      // in a seal
-	line   []waiting      // what is being sealed, in order
+	seen    map[string]bool // places treated
+	lists   *lists
+	synced  map[place]bool             // folders to make durable at the end
+	folders map[place]files.Attributes // above what was sealed
+	names   map[uint64]meta            // what is back, by inode
+	pipe    *pipeline                  // in a seal
+	line    []waiting                  // what is being sealed, in order
 	// modes are those that were loosened, as they were; restore puts the
 	// folders' back.
 	modes   map[place]uint32
@@ -66,7 +68,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 	}
 	w := &Worker{home: home, root: root.AcrossMounts(), in: in, out: out,
 		seen: map[string]bool{}, taken: map[string]bool{}, synced: map[place]bool{},
-		modes: map[place]uint32{}, lists: newLists()}
+		modes: map[place]uint32{}, folders: map[place]files.Attributes{}, names: map[uint64]meta{}, lists: newLists()}
 	defer w.close()
 	if kind != wire.KindJob {
 		return wire.ErrFrame

@@ -84,6 +84,9 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 	}
 	i.Base, i.Name = m.Base, m.Name
 	w.approach(place{base: m.Base, name: m.Name})
+	if err := w.ancestors(m); err != nil {
+		return detailOf(err)
+	}
 	back := w.restoreFile
 	switch m.Kind {
 	case "dir":
@@ -95,8 +98,6 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 	switch {
 	case errors.Is(err, errUnreadable):
 		return "unreadable"
-	case errors.Is(err, files.ErrNotExist):
-		return "folder-gone"
 	case err != nil:
 		return detailOf(err)
 	case came:
@@ -145,6 +146,9 @@ func (w *Worker) restoreFile(m meta, plain io.Reader) (came bool, err error) {
 	now, info, err := d.Read(m.Name, maxSeal)
 	switch {
 	case errors.Is(err, files.ErrNotExist):
+		if err := w.rejoin(m, data); err == nil {
+			return false, nil
+		}
 		err := d.Write(m.Name, data, m.As, nil)
 		return errors.Is(err, files.ErrExist), ignoring(err, files.ErrExist)
 	case errors.Is(err, files.ErrNotRegular), errors.Is(err, files.ErrTooLarge):
@@ -161,6 +165,21 @@ func (w *Worker) restoreFile(m meta, plain io.Reader) (came bool, err error) {
 	return false, d.Write(m.Name, data, m.As, &info)
 }
 
+// rejoin makes an item another name of a file that is back already, if it was
+// one before: one inode, one content, one time.
+func (w *Worker) rejoin(m meta, data []byte) error {
+	other, back := w.names[m.Inode]
+	if !back || other.Base != m.Base || !other.As.ModTime.Equal(m.As.ModTime) {
+		w.names[m.Inode] = m
+		return files.ErrNotExist
+	}
+	now, _, err := w.dir(m.Base).Read(other.Name, maxSeal)
+	if err != nil || !bytes.Equal(now, data) {
+		return files.ErrChanged
+	}
+	return w.dir(m.Base).Link(other.Name, m.Name)
+}
+
 func ignoring(err, what error) error {
 	if errors.Is(err, what) {
 		return nil
@@ -171,9 +190,6 @@ func ignoring(err, what error) error {
 // restoreFolder unpacks a folder. What is there already stays as it is.
 func (w *Worker) restoreFolder(m meta, plain io.Reader) (came bool, err error) {
 	d := w.dir(m.Base)
-	if err := w.ancestors(d, path.Dir(m.Name)); err != nil {
-		return false, err
-	}
 	type made struct {
 		name string
 		as   files.Attributes
@@ -199,6 +215,8 @@ func (w *Worker) restoreFolder(m meta, plain io.Reader) (came bool, err error) {
 			err = ignoring(err, files.ErrExist)
 		case tar.TypeSymlink:
 			err = ignoring(d.MakeLink(name, h.Linkname), files.ErrExist)
+		case tar.TypeLink:
+			err = ignoring(d.Link(path.Join(m.Name, path.Clean("/"+h.Linkname)), name), files.ErrExist)
 		case tar.TypeReg:
 			var there bool
 			there, err = w.restoreMember(d, name, as, tr)
@@ -231,14 +249,22 @@ func (w *Worker) restoreMember(d *files.Dir, name string, as files.Attributes, c
 	return err != nil || !bytes.Equal(now, data), nil
 }
 
-// ancestors makes the folders above a folder that is put back.
-func (w *Worker) ancestors(d *files.Dir, name string) error {
-	at := ""
-	for part := range strings.SplitSeq(name, "/") {
+// ancestors makes the folders above an item that are gone, as they were.
+func (w *Worker) ancestors(m meta) error {
+	d, at := w.dir(m.Base), ""
+	parts := strings.Split(path.Dir(m.Name), "/")
+	for n, part := range parts {
 		if at = path.Join(at, part); at == "" || at == "." {
 			continue
 		}
-		if err := d.MakeDir(at, 0o700); err != nil && !errors.Is(err, files.ErrExist) {
+		err := d.MakeDir(at, 0o700)
+		if err == nil {
+			w.changed(place{m.Base, at})
+			if above := len(parts) - 1 - n; above < len(m.Folders) {
+				err = d.ApplyToDir(at, m.Folders[above])
+			}
+		}
+		if err != nil && !errors.Is(err, files.ErrExist) {
 			return err
 		}
 	}

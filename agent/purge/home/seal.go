@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -23,6 +24,11 @@ type meta struct {
 	Base string           `json:"base"`
 	Name string           `json:"name"`
 	As   files.Attributes `json:"attributes"`
+	// Inode tells that two items were names of one file.
+	Inode uint64 `json:"inode,omitempty"`
+	// Folders are the attributes of the folders above it, the innermost first: one
+	// that is gone by then is made again.
+	Folders []files.Attributes `json:"folders,omitempty"`
 	// After is SHA-256 of what was left of a mixed file: it goes back only over
 	// exactly that.
 	After []byte `json:"after,omitempty"`
@@ -67,7 +73,7 @@ func (w *Worker) sealFile(c *catalogue.Credential, i wire.Item, at place, info f
 	if err != nil {
 		return w.unsealable(wait, err)
 	}
-	m := meta{Kind: "file", Base: at.base, Name: at.name, As: as}
+	m := meta{Kind: "file", Base: at.base, Name: at.name, As: as, Inode: info.Inode, Folders: w.above(at)}
 	if rest != nil && info.Links == 1 {
 		sum := sha256.Sum256(rest)
 		m.Kind, m.After = "edit", sum[:]
@@ -82,13 +88,12 @@ func (w *Worker) sealFile(c *catalogue.Credential, i wire.Item, at place, info f
 // sealFolder is sealFile for a folder.
 func (w *Worker) sealFolder(c *catalogue.Credential, i wire.Item, at place, info files.Info, all []member, then func(wire.Item) error) error {
 	if w.job.Mode != wire.Seal || w.dropped(c) {
+		i.Was = nil
 		return then(i)
 	}
 	size := int64(0)
-	i.Was = append(make([]uint64, 0, len(all)+1), wire.Print("", info))
 	for _, m := range all {
 		size += m.info.Size
-		i.Was = append(i.Was, wire.Print(m.name, m.info))
 	}
 	wait := waiting{of: c, item: i, at: at, info: info, then: then}
 	if w.kept(&wait.item) {
@@ -102,9 +107,28 @@ func (w *Worker) sealFolder(c *catalogue.Credential, i wire.Item, at place, info
 		return w.unsealable(wait, err)
 	}
 	as = w.original(at, as)
-	m := meta{Kind: "dir", Base: at.base, Name: at.name, As: as}
+	m := meta{Kind: "dir", Base: at.base, Name: at.name, As: as, Folders: w.above(at)}
 	wait.copy = w.pipe.seal(wait.item, m, size, func(out io.Writer) error { return w.pack(out, at, as, all) })
 	return w.later(wait)
+}
+
+// above reads the attributes of the folders above a place, up to the home.
+func (w *Worker) above(at place) []files.Attributes {
+	var out []files.Attributes
+	for name := path.Dir(at.name); name != "." && name != "/"; name = path.Dir(name) {
+		in := place{at.base, name}
+		as, known := w.folders[in]
+		if !known {
+			var err error
+			if as, err = w.dir(in.base).AttributesOfDir(in.name); err != nil {
+				return out // nearer ones are what counts
+			}
+			as = w.original(in, as)
+			w.folders[in] = as
+		}
+		out = append(out, as)
+	}
+	return out
 }
 
 // dropped: an expiry that removes outright what a sign-in regains.
@@ -128,6 +152,21 @@ func (w *Worker) kept(i *wire.Item) bool {
 		}
 		if !w.taken[i.ID] {
 			w.taken[i.ID] = true
+			return false
+		}
+	}
+}
+
+// begun reports whether a killed predecessor sealed the item.
+func (w *Worker) begun(i wire.Item) bool {
+	w.ids.Lock()
+	defer w.ids.Unlock()
+	for again := 0; ; again++ {
+		id := ID(i.Product, w.job.User, i.Path, again)
+		if was, unreported := w.job.Kept[id]; unreported && covers(was, i.Was) {
+			return true
+		}
+		if !w.taken[id] {
 			return false
 		}
 	}
