@@ -114,8 +114,8 @@ func Problems(err error) []*Problem {
 
 // File is one product as it was written.
 type File struct {
-	Name string
-	YAML string
+	Name string `json:"name"`
+	YAML string `json:"yaml"`
 }
 
 // ParseAll reads and checks all files that hold at once. Nothing is taken of

@@ -15,6 +15,7 @@ type Admin interface {
 	AdminDevices
 	AdminCuts
 	AdminTrust
+	AdminCatalogue
 }
 
 // adminService is AdminService: it translates, and decides nothing. Its methods

@@ -222,7 +222,8 @@ func changeOf(req *cutoffv1.SetGroupRequest) (change flow.GroupChange, err error
 		n := int(req.GetApprovals())
 		change.Approvals = &n
 	}
-	return change, nil
+	change.Choices, err = choicesOf(req)
+	return change, err
 }
 
 func (s *adminService) ListPeople(
@@ -323,6 +324,8 @@ func groupMessage(g flow.GroupView) *cutoffv1.Group {
 		Group: g.Name, WarnMs: g.Warn.Milliseconds(), SealMs: g.Seal.Milliseconds(),
 		PurgeMs: g.Purge.Milliseconds(), RenewMs: g.Renew.Milliseconds(), AtExpiry: g.AtExpiry,
 		ReportMs: g.Report.Milliseconds(), Approvals: int32(g.Approvals), Devices: int32(g.Devices),
+		Keyring: keyringWord(g.Choices.Everything), Accounts: g.Choices.Accounts, Policies: g.Choices.Policies,
+		Enrich: g.Choices.Enrich, WorkTrees: g.Choices.WorkTrees, CatalogueVersion: g.Catalogue,
 	}
 }
 

@@ -29,6 +29,7 @@ type Agents interface {
 	OnOrderReceived(peer flow.Peer, orderID string)
 	OnReceipt(ctx context.Context, peer flow.Peer, envelope []byte) (*cutoffv1.ReceiptAck, error)
 	OnRefusal(ctx context.Context, peer flow.Peer, envelope []byte) error
+	OnCatalogue(ctx context.Context, peer flow.Peer, held flow.HeldCatalogue) error
 	Unseal(
 		ctx context.Context, peer flow.Peer, cutID string, headers []*cutoffv1.SealedHeader,
 	) ([]*cutoffv1.FileKey, error)

@@ -65,6 +65,14 @@ func access() map[string]caller {
 		cutoffv1.AdminService_ApplyPolicy_FullMethodName: asAdmin,
 		cutoffv1.AdminService_GetPolicy_FullMethodName:   asViewer,
 
+		cutoffv1.AdminService_ProposeCatalogue_FullMethodName:  asAdmin,
+		cutoffv1.AdminService_ListCatalogue_FullMethodName:     asViewer,
+		cutoffv1.AdminService_GetCatalogue_FullMethodName:      asViewer,
+		cutoffv1.AdminService_CountCatalogue_FullMethodName:    asAdmin,
+		cutoffv1.AdminService_ApproveCatalogue_FullMethodName:  asAdmin,
+		cutoffv1.AdminService_PromoteCatalogue_FullMethodName:  asAdmin,
+		cutoffv1.AdminService_WithdrawCatalogue_FullMethodName: asAdmin,
+
 		cutoffv1.AdminService_AddConnector_FullMethodName:    asAdmin,
 		cutoffv1.AdminService_ListConnectors_FullMethodName:  asViewer,
 		cutoffv1.AdminService_TestConnector_FullMethodName:   asOperator,

@@ -79,6 +79,10 @@ func (a *agents) greet(s *session) error {
 		return err
 	}
 	s.renew(hello.GetChallenge())
+	if held := hello.GetCatalogue(); len(held.GetContent()) <= maxContent {
+		s.keeps(held)
+	}
+	s.look()
 	if len(welcome.Roster) > 0 {
 		if err := s.send(rosterMessage(welcome.Roster)); err != nil {
 			return err
@@ -141,6 +145,8 @@ func (a *agents) handle(s *session, message *cutoffv1.ConnectRequest) error {
 		return a.receipt(s, m.Receipt)
 	case *cutoffv1.ConnectRequest_Challenge:
 		return a.challenge(s, m.Challenge.GetChallenge())
+	case *cutoffv1.ConnectRequest_Catalogue:
+		return a.taken(s, m.Catalogue)
 	case *cutoffv1.ConnectRequest_Plan:
 		s.planned(m.Plan)
 		return nil

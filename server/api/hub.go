@@ -247,6 +247,12 @@ func (h *Hub) deliver(ctx context.Context, orders Orders, s *session, release fu
 			return
 		}
 	}
+	// Last: no order waits for it. A cut that stands looks again with it.
+	if m := h.catalogue(ctx, orders, s); m != nil {
+		if err := s.send(m); err != nil {
+			s.end(err)
+		}
+	}
 }
 
 func (h *Hub) draw(ctx context.Context, orders Orders, s *session, challenge []byte) ([]byte, error) {
@@ -272,6 +278,12 @@ func (h *Hub) settle(s *session) {
 // PlanDevice asks the device what a cut would remove now and waits for its
 // answer, ten seconds at most.
 func (h *Hub) PlanDevice(ctx context.Context, deviceID string) ([]*cutoffv1.Item, error) {
+	return h.PlanProposal(ctx, deviceID, nil)
+}
+
+// PlanProposal is PlanDevice with a proposed catalogue (an envelope) in the place
+// of the one the device keeps.
+func (h *Hub) PlanProposal(ctx context.Context, deviceID string, proposal []byte) ([]*cutoffv1.Item, error) {
 	ctx, cancel := context.WithTimeout(ctx, planTime)
 	defer cancel()
 	h.mu.Lock()
@@ -281,7 +293,7 @@ func (h *Hub) PlanDevice(ctx context.Context, deviceID string) ([]*cutoffv1.Item
 		return nil, fault.New(fault.Unavailable, "the device is not connected")
 	}
 	id := rand.Text()
-	answer, err := s.ask(id)
+	answer, err := s.ask(&cutoffv1.PlanRequest{PlanId: id, Proposal: proposal})
 	if err != nil {
 		return nil, err
 	}

@@ -63,9 +63,13 @@ type session struct {
 	working bool
 	// missed: something was due while there was no challenge to answer.
 	missed bool
+	// held is the catalogue the device says it keeps; recheck: look whether
+	// another one is due.
+	held    flow.HeldCatalogue
+	recheck bool
 	// asked are dry runs not sent yet; plans wait for their answers. Both are
 	// nil on most streams, for ever.
-	asked []string
+	asked []*cutoffv1.PlanRequest
 	plans map[string]chan *cutoffv1.PlanResult
 
 	sending sync.Mutex
@@ -152,10 +156,8 @@ func (s *session) wanted() {
 func (s *session) take() (messages []*cutoffv1.ConnectResponse, order, challenge []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range s.asked {
-		messages = append(messages, &cutoffv1.ConnectResponse{
-			Message: &cutoffv1.ConnectResponse_Plan{Plan: &cutoffv1.PlanRequest{PlanId: id}},
-		})
+	for _, plan := range s.asked {
+		messages = append(messages, &cutoffv1.ConnectResponse{Message: &cutoffv1.ConnectResponse_Plan{Plan: plan}})
 	}
 	s.asked = nil
 	if s.ready != nil {
@@ -185,7 +187,7 @@ func (s *session) giveBack(challenge []byte) {
 }
 
 // ask queues a dry run for the device and returns where its answer arrives.
-func (s *session) ask(id string) (<-chan *cutoffv1.PlanResult, error) {
+func (s *session) ask(plan *cutoffv1.PlanRequest) (<-chan *cutoffv1.PlanResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.plans) >= maxPlans {
@@ -195,8 +197,8 @@ func (s *session) ask(id string) (<-chan *cutoffv1.PlanResult, error) {
 		s.plans = make(map[string]chan *cutoffv1.PlanResult)
 	}
 	answer := make(chan *cutoffv1.PlanResult, 1)
-	s.plans[id] = answer
-	s.asked = append(s.asked, id)
+	s.plans[plan.GetPlanId()] = answer
+	s.asked = append(s.asked, plan)
 	return answer, nil
 }
 

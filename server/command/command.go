@@ -110,7 +110,7 @@ func (c *cli) root() *cobra.Command {
 		c.serveCommand(), c.versionCommand(),
 		c.tokenCommand(), c.deviceCommand(), c.personCommand(), c.groupCommand(),
 		c.cutCommand(), c.liftCommand(),
-		c.policyCommand(), c.connectorCommand(), c.credentialCommand(),
+		c.policyCommand(), c.catalogueCommand(), c.connectorCommand(), c.credentialCommand(),
 		c.evidenceCommand(), c.userCommand(), c.apiKeyCommand(),
 		c.loadtestCommand(),
 	)

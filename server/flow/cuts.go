@@ -32,6 +32,12 @@ type DevicePlanner interface {
 	PlanDevice(ctx context.Context, deviceID string) ([]*cutoffv1.Item, error)
 }
 
+// ProposalPlanner is a DevicePlanner that also asks what a cut would remove with
+// a proposed catalogue.
+type ProposalPlanner interface {
+	PlanProposal(ctx context.Context, deviceID string, proposal []byte) ([]*cutoffv1.Item, error)
+}
+
 // StepGroup is what one job works on: the due steps of one cut at one connector.
 type StepGroup struct {
 	CutID     string

@@ -147,6 +147,7 @@ func (f *Flow) AssignDevice(ctx context.Context, actor Actor, idOrHostname, who,
 	if err != nil {
 		return DeviceView{}, fmt.Errorf("assign device: %w", err)
 	}
+	f.recatalogue(v.ID) // its group may have chosen otherwise
 	return v, nil
 }
 

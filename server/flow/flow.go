@@ -29,6 +29,7 @@ type Tx interface {
 	CutTx
 	EvidenceTx
 	TrustTx
+	CatalogueTx
 }
 
 // Signers sign what the server says; each key has one use.
@@ -112,6 +113,7 @@ type Flow struct {
 	hasher   *operator.Hasher
 	attempts operator.Attempts
 	policies policies
+	contents contents
 	sealed   atomic.Pointer[sealedHead]
 	mark     Mark
 	marking  sync.Mutex

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"cutoff/server/catalogue"
 	"cutoff/server/device"
 	"cutoff/server/evidence"
 	"cutoff/server/fault"
@@ -17,6 +18,10 @@ import (
 type GroupView struct {
 	device.Group
 	Devices int
+	Choices catalogue.Choices
+	// Catalogue names what is in force for its devices beyond their own
+	// catalogue; 0: nothing ever was.
+	Catalogue int64
 }
 
 // GroupChange is what SetGroup changes; nil stays.
@@ -24,6 +29,7 @@ type GroupChange struct {
 	Warn, Seal, Purge, Renew, Report *time.Duration
 	AtExpiry                         *string
 	Approvals                        *int
+	Choices                          ChoicesChange
 }
 
 // Groups are all groups, by name.
@@ -34,7 +40,10 @@ func (f *Flow) Groups(ctx context.Context, _ Actor) ([]GroupView, error) {
 		for _, g := range groups {
 			all = append(all, GroupView{Group: g, Devices: counts[g.Name]})
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return f.fillChoices(ctx, tx, all)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list groups: %w", err)
@@ -49,8 +58,9 @@ func (f *Flow) SetGroup(ctx context.Context, actor Actor, name string, change Gr
 		return GroupView{}, fault.New(fault.Invalid,
 			"%.40q is not a group's name: 1 to 64 small letters, digits, dots, dashes, beginning with a letter or digit", name)
 	}
-	v := GroupView{}
+	v, rescoped := GroupView{}, false
 	err := f.store.Update(ctx, func(tx Tx) error {
+		v, rescoped = GroupView{}, false
 		was, err := tx.Group(ctx, name)
 		created := fault.Is(err, fault.NotFound)
 		if created {
@@ -65,16 +75,22 @@ func (f *Flow) SetGroup(ctx context.Context, actor Actor, name string, change Gr
 		if v.Devices, err = tx.CountDevices(ctx, name); err != nil {
 			return err
 		}
-		if !created && v.Group == was {
-			return nil
+		if created || v.Group != was {
+			if err := tx.PutGroup(ctx, v.Group); err != nil {
+				return err
+			}
+			if err := f.record(ctx, tx, groupSet(actor, &v.Group)); err != nil {
+				return err
+			}
 		}
-		if err := tx.PutGroup(ctx, v.Group); err != nil {
-			return err
-		}
-		return f.record(ctx, tx, groupSet(actor, &v.Group))
+		rescoped, err = f.setChoices(ctx, tx, actor, &v, &change.Choices)
+		return err
 	})
 	if err != nil {
 		return GroupView{}, fmt.Errorf("set group: %w", err)
+	}
+	if rescoped {
+		f.recatalogue()
 	}
 	return v, nil
 }

@@ -25,7 +25,14 @@ func (f *Flow) OnInventory(ctx context.Context, peer Peer, inventory *cutoffv1.I
 		return err
 	}
 	err = f.store.Update(ctx, func(tx Tx) error {
-		return tx.ReplaceInventory(ctx, peer.DeviceID, found, f.now())
+		if err := tx.ReplaceInventory(ctx, peer.DeviceID, found, f.now()); err != nil {
+			return err
+		}
+		version, added := addedVersion(inventory.GetCatalogueVersion())
+		if !added {
+			return nil
+		}
+		return tx.SetCataloguePlanned(ctx, peer.DeviceID, version, f.now())
 	})
 	if err != nil {
 		return fmt.Errorf("inventory of %s: %w", peer.DeviceID, err)

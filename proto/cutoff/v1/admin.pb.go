@@ -1656,10 +1656,19 @@ type Group struct {
 	// report_ms is the posture interval.
 	ReportMs int64 `protobuf:"varint,7,opt,name=report_ms,json=reportMs,proto3" json:"report_ms,omitempty"`
 	// approvals needed before a person's cut of this group goes out.
-	Approvals     int32 `protobuf:"varint,8,opt,name=approvals,proto3" json:"approvals,omitempty"`
-	Devices       int32 `protobuf:"varint,9,opt,name=devices,proto3" json:"devices,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Approvals int32 `protobuf:"varint,8,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	Devices   int32 `protobuf:"varint,9,opt,name=devices,proto3" json:"devices,omitempty"`
+	// keyring: catalogue or everything.
+	Keyring   string   `protobuf:"bytes,10,opt,name=keyring,proto3" json:"keyring,omitempty"`
+	Accounts  []string `protobuf:"bytes,11,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	Policies  []string `protobuf:"bytes,12,rep,name=policies,proto3" json:"policies,omitempty"`
+	Enrich    bool     `protobuf:"varint,13,opt,name=enrich,proto3" json:"enrich,omitempty"`
+	WorkTrees []string `protobuf:"bytes,14,rep,name=work_trees,json=workTrees,proto3" json:"work_trees,omitempty"`
+	// catalogue_version names what its devices go by beyond their own catalogue;
+	// 0: nothing was ever chosen or added.
+	CatalogueVersion int64 `protobuf:"varint,15,opt,name=catalogue_version,json=catalogueVersion,proto3" json:"catalogue_version,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Group) Reset() {
@@ -1755,6 +1764,48 @@ func (x *Group) GetDevices() int32 {
 	return 0
 }
 
+func (x *Group) GetKeyring() string {
+	if x != nil {
+		return x.Keyring
+	}
+	return ""
+}
+
+func (x *Group) GetAccounts() []string {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+func (x *Group) GetPolicies() []string {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *Group) GetEnrich() bool {
+	if x != nil {
+		return x.Enrich
+	}
+	return false
+}
+
+func (x *Group) GetWorkTrees() []string {
+	if x != nil {
+		return x.WorkTrees
+	}
+	return nil
+}
+
+func (x *Group) GetCatalogueVersion() int64 {
+	if x != nil {
+		return x.CatalogueVersion
+	}
+	return 0
+}
+
 type ListGroupsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1837,15 +1888,22 @@ func (x *ListGroupsResponse) GetGroups() []*Group {
 
 // SetGroupRequest creates or changes a group; unset fields stay.
 type SetGroupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	WarnMs        *int64                 `protobuf:"varint,2,opt,name=warn_ms,json=warnMs,proto3,oneof" json:"warn_ms,omitempty"`
-	SealMs        *int64                 `protobuf:"varint,3,opt,name=seal_ms,json=sealMs,proto3,oneof" json:"seal_ms,omitempty"`
-	PurgeMs       *int64                 `protobuf:"varint,4,opt,name=purge_ms,json=purgeMs,proto3,oneof" json:"purge_ms,omitempty"`
-	RenewMs       *int64                 `protobuf:"varint,5,opt,name=renew_ms,json=renewMs,proto3,oneof" json:"renew_ms,omitempty"`
-	AtExpiry      *string                `protobuf:"bytes,6,opt,name=at_expiry,json=atExpiry,proto3,oneof" json:"at_expiry,omitempty"`
-	ReportMs      *int64                 `protobuf:"varint,7,opt,name=report_ms,json=reportMs,proto3,oneof" json:"report_ms,omitempty"`
-	Approvals     *int32                 `protobuf:"varint,8,opt,name=approvals,proto3,oneof" json:"approvals,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Group     string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	WarnMs    *int64                 `protobuf:"varint,2,opt,name=warn_ms,json=warnMs,proto3,oneof" json:"warn_ms,omitempty"`
+	SealMs    *int64                 `protobuf:"varint,3,opt,name=seal_ms,json=sealMs,proto3,oneof" json:"seal_ms,omitempty"`
+	PurgeMs   *int64                 `protobuf:"varint,4,opt,name=purge_ms,json=purgeMs,proto3,oneof" json:"purge_ms,omitempty"`
+	RenewMs   *int64                 `protobuf:"varint,5,opt,name=renew_ms,json=renewMs,proto3,oneof" json:"renew_ms,omitempty"`
+	AtExpiry  *string                `protobuf:"bytes,6,opt,name=at_expiry,json=atExpiry,proto3,oneof" json:"at_expiry,omitempty"`
+	ReportMs  *int64                 `protobuf:"varint,7,opt,name=report_ms,json=reportMs,proto3,oneof" json:"report_ms,omitempty"`
+	Approvals *int32                 `protobuf:"varint,8,opt,name=approvals,proto3,oneof" json:"approvals,omitempty"`
+	Keyring   *string                `protobuf:"bytes,9,opt,name=keyring,proto3,oneof" json:"keyring,omitempty"`
+	Accounts  *Texts                 `protobuf:"bytes,10,opt,name=accounts,proto3" json:"accounts,omitempty"`
+	Policies  *Texts                 `protobuf:"bytes,11,opt,name=policies,proto3" json:"policies,omitempty"`
+	Enrich    *bool                  `protobuf:"varint,12,opt,name=enrich,proto3,oneof" json:"enrich,omitempty"`
+	WorkTrees *Texts                 `protobuf:"bytes,13,opt,name=work_trees,json=workTrees,proto3" json:"work_trees,omitempty"`
+	// wider confirms that cuts will take more than they would now.
+	Wider         bool `protobuf:"varint,14,opt,name=wider,proto3" json:"wider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1936,6 +1994,93 @@ func (x *SetGroupRequest) GetApprovals() int32 {
 	return 0
 }
 
+func (x *SetGroupRequest) GetKeyring() string {
+	if x != nil && x.Keyring != nil {
+		return *x.Keyring
+	}
+	return ""
+}
+
+func (x *SetGroupRequest) GetAccounts() *Texts {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+func (x *SetGroupRequest) GetPolicies() *Texts {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *SetGroupRequest) GetEnrich() bool {
+	if x != nil && x.Enrich != nil {
+		return *x.Enrich
+	}
+	return false
+}
+
+func (x *SetGroupRequest) GetWorkTrees() *Texts {
+	if x != nil {
+		return x.WorkTrees
+	}
+	return nil
+}
+
+func (x *SetGroupRequest) GetWider() bool {
+	if x != nil {
+		return x.Wider
+	}
+	return false
+}
+
+// Texts is a list that may be unset; an empty one clears.
+type Texts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Values        []string               `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Texts) Reset() {
+	*x = Texts{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Texts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Texts) ProtoMessage() {}
+
+func (x *Texts) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Texts.ProtoReflect.Descriptor instead.
+func (*Texts) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Texts) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 type SetGroupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         *Group                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -1945,7 +2090,7 @@ type SetGroupResponse struct {
 
 func (x *SetGroupResponse) Reset() {
 	*x = SetGroupResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[33]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2102,7 @@ func (x *SetGroupResponse) String() string {
 func (*SetGroupResponse) ProtoMessage() {}
 
 func (x *SetGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[33]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2115,7 @@ func (x *SetGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGroupResponse.ProtoReflect.Descriptor instead.
 func (*SetGroupResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetGroupResponse) GetGroup() *Group {
@@ -2017,7 +2162,7 @@ type Cut struct {
 
 func (x *Cut) Reset() {
 	*x = Cut{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[34]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +2174,7 @@ func (x *Cut) String() string {
 func (*Cut) ProtoMessage() {}
 
 func (x *Cut) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[34]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +2187,7 @@ func (x *Cut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cut.ProtoReflect.Descriptor instead.
 func (*Cut) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Cut) GetCutId() string {
@@ -2228,7 +2373,7 @@ type CutItem struct {
 
 func (x *CutItem) Reset() {
 	*x = CutItem{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[35]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2240,7 +2385,7 @@ func (x *CutItem) String() string {
 func (*CutItem) ProtoMessage() {}
 
 func (x *CutItem) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[35]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2253,7 +2398,7 @@ func (x *CutItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutItem.ProtoReflect.Descriptor instead.
 func (*CutItem) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CutItem) GetId() string {
@@ -2368,7 +2513,7 @@ type CutStep struct {
 
 func (x *CutStep) Reset() {
 	*x = CutStep{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[36]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2525,7 @@ func (x *CutStep) String() string {
 func (*CutStep) ProtoMessage() {}
 
 func (x *CutStep) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[36]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2538,7 @@ func (x *CutStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutStep.ProtoReflect.Descriptor instead.
 func (*CutStep) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CutStep) GetId() string {
@@ -2515,7 +2660,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[37]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +2672,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[37]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +2685,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Approval) GetActor() string {
@@ -2585,7 +2730,7 @@ type OpenCutRequest struct {
 
 func (x *OpenCutRequest) Reset() {
 	*x = OpenCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[38]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +2742,7 @@ func (x *OpenCutRequest) String() string {
 func (*OpenCutRequest) ProtoMessage() {}
 
 func (x *OpenCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[38]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +2755,7 @@ func (x *OpenCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenCutRequest.ProtoReflect.Descriptor instead.
 func (*OpenCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *OpenCutRequest) GetDevice() string {
@@ -2661,7 +2806,7 @@ type OpenCutResponse struct {
 
 func (x *OpenCutResponse) Reset() {
 	*x = OpenCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[39]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +2818,7 @@ func (x *OpenCutResponse) String() string {
 func (*OpenCutResponse) ProtoMessage() {}
 
 func (x *OpenCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[39]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +2831,7 @@ func (x *OpenCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenCutResponse.ProtoReflect.Descriptor instead.
 func (*OpenCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *OpenCutResponse) GetCaseId() string {
@@ -2722,7 +2867,7 @@ type PreviewCutRequest struct {
 
 func (x *PreviewCutRequest) Reset() {
 	*x = PreviewCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[40]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2734,7 +2879,7 @@ func (x *PreviewCutRequest) String() string {
 func (*PreviewCutRequest) ProtoMessage() {}
 
 func (x *PreviewCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[40]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2747,7 +2892,7 @@ func (x *PreviewCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewCutRequest.ProtoReflect.Descriptor instead.
 func (*PreviewCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PreviewCutRequest) GetDevice() string {
@@ -2790,7 +2935,7 @@ type PreviewCutResponse struct {
 
 func (x *PreviewCutResponse) Reset() {
 	*x = PreviewCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[41]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +2947,7 @@ func (x *PreviewCutResponse) String() string {
 func (*PreviewCutResponse) ProtoMessage() {}
 
 func (x *PreviewCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[41]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +2960,7 @@ func (x *PreviewCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewCutResponse.ProtoReflect.Descriptor instead.
 func (*PreviewCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PreviewCutResponse) GetDevices() []*PreviewDevice {
@@ -2855,7 +3000,7 @@ type PreviewDevice struct {
 
 func (x *PreviewDevice) Reset() {
 	*x = PreviewDevice{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[42]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2867,7 +3012,7 @@ func (x *PreviewDevice) String() string {
 func (*PreviewDevice) ProtoMessage() {}
 
 func (x *PreviewDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[42]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +3025,7 @@ func (x *PreviewDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewDevice.ProtoReflect.Descriptor instead.
 func (*PreviewDevice) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PreviewDevice) GetDeviceId() string {
@@ -2935,7 +3080,7 @@ type ListCutsRequest struct {
 
 func (x *ListCutsRequest) Reset() {
 	*x = ListCutsRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[43]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3092,7 @@ func (x *ListCutsRequest) String() string {
 func (*ListCutsRequest) ProtoMessage() {}
 
 func (x *ListCutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[43]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3105,7 @@ func (x *ListCutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCutsRequest.ProtoReflect.Descriptor instead.
 func (*ListCutsRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListCutsRequest) GetState() string {
@@ -2986,7 +3131,7 @@ type ListCutsResponse struct {
 
 func (x *ListCutsResponse) Reset() {
 	*x = ListCutsResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[44]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +3143,7 @@ func (x *ListCutsResponse) String() string {
 func (*ListCutsResponse) ProtoMessage() {}
 
 func (x *ListCutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[44]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +3156,7 @@ func (x *ListCutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCutsResponse.ProtoReflect.Descriptor instead.
 func (*ListCutsResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListCutsResponse) GetCuts() []*Cut {
@@ -3030,7 +3175,7 @@ type GetCutRequest struct {
 
 func (x *GetCutRequest) Reset() {
 	*x = GetCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[45]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +3187,7 @@ func (x *GetCutRequest) String() string {
 func (*GetCutRequest) ProtoMessage() {}
 
 func (x *GetCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[45]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3200,7 @@ func (x *GetCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCutRequest.ProtoReflect.Descriptor instead.
 func (*GetCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetCutRequest) GetId() string {
@@ -3075,7 +3220,7 @@ type GetCutResponse struct {
 
 func (x *GetCutResponse) Reset() {
 	*x = GetCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[46]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3087,7 +3232,7 @@ func (x *GetCutResponse) String() string {
 func (*GetCutResponse) ProtoMessage() {}
 
 func (x *GetCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[46]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3100,7 +3245,7 @@ func (x *GetCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCutResponse.ProtoReflect.Descriptor instead.
 func (*GetCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetCutResponse) GetCut() *Cut {
@@ -3126,7 +3271,7 @@ type WatchCutRequest struct {
 
 func (x *WatchCutRequest) Reset() {
 	*x = WatchCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[47]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3138,7 +3283,7 @@ func (x *WatchCutRequest) String() string {
 func (*WatchCutRequest) ProtoMessage() {}
 
 func (x *WatchCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[47]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3151,7 +3296,7 @@ func (x *WatchCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCutRequest.ProtoReflect.Descriptor instead.
 func (*WatchCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WatchCutRequest) GetCutId() string {
@@ -3170,7 +3315,7 @@ type WatchCutResponse struct {
 
 func (x *WatchCutResponse) Reset() {
 	*x = WatchCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[48]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3182,7 +3327,7 @@ func (x *WatchCutResponse) String() string {
 func (*WatchCutResponse) ProtoMessage() {}
 
 func (x *WatchCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[48]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3195,7 +3340,7 @@ func (x *WatchCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCutResponse.ProtoReflect.Descriptor instead.
 func (*WatchCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WatchCutResponse) GetCut() *Cut {
@@ -3215,7 +3360,7 @@ type ApproveCutRequest struct {
 
 func (x *ApproveCutRequest) Reset() {
 	*x = ApproveCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[49]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3372,7 @@ func (x *ApproveCutRequest) String() string {
 func (*ApproveCutRequest) ProtoMessage() {}
 
 func (x *ApproveCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[49]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3240,7 +3385,7 @@ func (x *ApproveCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveCutRequest.ProtoReflect.Descriptor instead.
 func (*ApproveCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ApproveCutRequest) GetId() string {
@@ -3266,7 +3411,7 @@ type ApproveCutResponse struct {
 
 func (x *ApproveCutResponse) Reset() {
 	*x = ApproveCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[50]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3423,7 @@ func (x *ApproveCutResponse) String() string {
 func (*ApproveCutResponse) ProtoMessage() {}
 
 func (x *ApproveCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[50]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3436,7 @@ func (x *ApproveCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveCutResponse.ProtoReflect.Descriptor instead.
 func (*ApproveCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ApproveCutResponse) GetCut() *Cut {
@@ -3311,7 +3456,7 @@ type RefuseCutRequest struct {
 
 func (x *RefuseCutRequest) Reset() {
 	*x = RefuseCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[51]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3323,7 +3468,7 @@ func (x *RefuseCutRequest) String() string {
 func (*RefuseCutRequest) ProtoMessage() {}
 
 func (x *RefuseCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[51]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3336,7 +3481,7 @@ func (x *RefuseCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefuseCutRequest.ProtoReflect.Descriptor instead.
 func (*RefuseCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RefuseCutRequest) GetId() string {
@@ -3362,7 +3507,7 @@ type RefuseCutResponse struct {
 
 func (x *RefuseCutResponse) Reset() {
 	*x = RefuseCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[52]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3374,7 +3519,7 @@ func (x *RefuseCutResponse) String() string {
 func (*RefuseCutResponse) ProtoMessage() {}
 
 func (x *RefuseCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[52]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3387,7 +3532,7 @@ func (x *RefuseCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefuseCutResponse.ProtoReflect.Descriptor instead.
 func (*RefuseCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RefuseCutResponse) GetCut() *Cut {
@@ -3407,7 +3552,7 @@ type LiftCutRequest struct {
 
 func (x *LiftCutRequest) Reset() {
 	*x = LiftCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[53]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3419,7 +3564,7 @@ func (x *LiftCutRequest) String() string {
 func (*LiftCutRequest) ProtoMessage() {}
 
 func (x *LiftCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[53]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3432,7 +3577,7 @@ func (x *LiftCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftCutRequest.ProtoReflect.Descriptor instead.
 func (*LiftCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *LiftCutRequest) GetCutId() string {
@@ -3458,7 +3603,7 @@ type LiftCutResponse struct {
 
 func (x *LiftCutResponse) Reset() {
 	*x = LiftCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[54]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3615,7 @@ func (x *LiftCutResponse) String() string {
 func (*LiftCutResponse) ProtoMessage() {}
 
 func (x *LiftCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[54]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3628,7 @@ func (x *LiftCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftCutResponse.ProtoReflect.Descriptor instead.
 func (*LiftCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *LiftCutResponse) GetCut() *Cut {
@@ -3503,7 +3648,7 @@ type CheckPolicyRequest struct {
 
 func (x *CheckPolicyRequest) Reset() {
 	*x = CheckPolicyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[55]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3515,7 +3660,7 @@ func (x *CheckPolicyRequest) String() string {
 func (*CheckPolicyRequest) ProtoMessage() {}
 
 func (x *CheckPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[55]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3528,7 +3673,7 @@ func (x *CheckPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPolicyRequest.ProtoReflect.Descriptor instead.
 func (*CheckPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CheckPolicyRequest) GetYaml() string {
@@ -3554,7 +3699,7 @@ type CheckPolicyResponse struct {
 
 func (x *CheckPolicyResponse) Reset() {
 	*x = CheckPolicyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[56]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3566,7 +3711,7 @@ func (x *CheckPolicyResponse) String() string {
 func (*CheckPolicyResponse) ProtoMessage() {}
 
 func (x *CheckPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[56]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3579,7 +3724,7 @@ func (x *CheckPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPolicyResponse.ProtoReflect.Descriptor instead.
 func (*CheckPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CheckPolicyResponse) GetProblems() []*Problem {
@@ -3601,7 +3746,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[57]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +3758,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[57]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +3771,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Problem) GetLine() int32 {
@@ -3650,6 +3795,1095 @@ func (x *Problem) GetMessage() string {
 	return ""
 }
 
+// CatalogueChange is what administrators add to the agents' catalogue.
+type CatalogueChange struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	ChangeId string                 `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	// state: proposed, canary, active, withdrawn.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// version is that of its last step that devices saw; 0 before the first.
+	Version     int64                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Canary      string                 `protobuf:"bytes,4,opt,name=canary,proto3" json:"canary,omitempty"`
+	Files       []*CatalogueFile       `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
+	Products    []string               `protobuf:"bytes,6,rep,name=products,proto3" json:"products,omitempty"`
+	Reason      string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	AskedBy     string                 `protobuf:"bytes,8,opt,name=asked_by,json=askedBy,proto3" json:"asked_by,omitempty"`
+	AskedAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=asked_at,json=askedAt,proto3" json:"asked_at,omitempty"`
+	ApprovedBy  string                 `protobuf:"bytes,10,opt,name=approved_by,json=approvedBy,proto3" json:"approved_by,omitempty"`
+	ApprovedAt  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=approved_at,json=approvedAt,proto3" json:"approved_at,omitempty"`
+	PromotedBy  string                 `protobuf:"bytes,12,opt,name=promoted_by,json=promotedBy,proto3" json:"promoted_by,omitempty"`
+	PromotedAt  *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=promoted_at,json=promotedAt,proto3" json:"promoted_at,omitempty"`
+	WithdrawnBy string                 `protobuf:"bytes,14,opt,name=withdrawn_by,json=withdrawnBy,proto3" json:"withdrawn_by,omitempty"`
+	WithdrawnAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=withdrawn_at,json=withdrawnAt,proto3" json:"withdrawn_at,omitempty"`
+	Count       *CatalogueCount        `protobuf:"bytes,16,opt,name=count,proto3" json:"count,omitempty"`
+	// canary_*: the canary group's live devices, those whose last inventory was
+	// made with the change, and what those inventories hold of it.
+	CanaryDevices  int32 `protobuf:"varint,17,opt,name=canary_devices,json=canaryDevices,proto3" json:"canary_devices,omitempty"`
+	CanaryPlanned  int32 `protobuf:"varint,18,opt,name=canary_planned,json=canaryPlanned,proto3" json:"canary_planned,omitempty"`
+	CanaryMatching int32 `protobuf:"varint,19,opt,name=canary_matching,json=canaryMatching,proto3" json:"canary_matching,omitempty"`
+	CanaryItems    int32 `protobuf:"varint,20,opt,name=canary_items,json=canaryItems,proto3" json:"canary_items,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CatalogueChange) Reset() {
+	*x = CatalogueChange{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogueChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogueChange) ProtoMessage() {}
+
+func (x *CatalogueChange) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogueChange.ProtoReflect.Descriptor instead.
+func (*CatalogueChange) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *CatalogueChange) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+func (x *CatalogueChange) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *CatalogueChange) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CatalogueChange) GetCanary() string {
+	if x != nil {
+		return x.Canary
+	}
+	return ""
+}
+
+func (x *CatalogueChange) GetFiles() []*CatalogueFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *CatalogueChange) GetProducts() []string {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+func (x *CatalogueChange) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CatalogueChange) GetAskedBy() string {
+	if x != nil {
+		return x.AskedBy
+	}
+	return ""
+}
+
+func (x *CatalogueChange) GetAskedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AskedAt
+	}
+	return nil
+}
+
+func (x *CatalogueChange) GetApprovedBy() string {
+	if x != nil {
+		return x.ApprovedBy
+	}
+	return ""
+}
+
+func (x *CatalogueChange) GetApprovedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ApprovedAt
+	}
+	return nil
+}
+
+func (x *CatalogueChange) GetPromotedBy() string {
+	if x != nil {
+		return x.PromotedBy
+	}
+	return ""
+}
+
+func (x *CatalogueChange) GetPromotedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PromotedAt
+	}
+	return nil
+}
+
+func (x *CatalogueChange) GetWithdrawnBy() string {
+	if x != nil {
+		return x.WithdrawnBy
+	}
+	return ""
+}
+
+func (x *CatalogueChange) GetWithdrawnAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WithdrawnAt
+	}
+	return nil
+}
+
+func (x *CatalogueChange) GetCount() *CatalogueCount {
+	if x != nil {
+		return x.Count
+	}
+	return nil
+}
+
+func (x *CatalogueChange) GetCanaryDevices() int32 {
+	if x != nil {
+		return x.CanaryDevices
+	}
+	return 0
+}
+
+func (x *CatalogueChange) GetCanaryPlanned() int32 {
+	if x != nil {
+		return x.CanaryPlanned
+	}
+	return 0
+}
+
+func (x *CatalogueChange) GetCanaryMatching() int32 {
+	if x != nil {
+		return x.CanaryMatching
+	}
+	return 0
+}
+
+func (x *CatalogueChange) GetCanaryItems() int32 {
+	if x != nil {
+		return x.CanaryItems
+	}
+	return 0
+}
+
+// CatalogueCount is what devices that were connected answered.
+type CatalogueCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Devices       int32                  `protobuf:"varint,2,opt,name=devices,proto3" json:"devices,omitempty"`
+	Asked         int32                  `protobuf:"varint,3,opt,name=asked,proto3" json:"asked,omitempty"`
+	Answered      int32                  `protobuf:"varint,4,opt,name=answered,proto3" json:"answered,omitempty"`
+	Matching      int32                  `protobuf:"varint,5,opt,name=matching,proto3" json:"matching,omitempty"`
+	Items         int32                  `protobuf:"varint,6,opt,name=items,proto3" json:"items,omitempty"`
+	Groups        []*CatalogueGroupCount `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
+	Problems      []string               `protobuf:"bytes,8,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatalogueCount) Reset() {
+	*x = CatalogueCount{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogueCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogueCount) ProtoMessage() {}
+
+func (x *CatalogueCount) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogueCount.ProtoReflect.Descriptor instead.
+func (*CatalogueCount) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *CatalogueCount) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *CatalogueCount) GetDevices() int32 {
+	if x != nil {
+		return x.Devices
+	}
+	return 0
+}
+
+func (x *CatalogueCount) GetAsked() int32 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *CatalogueCount) GetAnswered() int32 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
+func (x *CatalogueCount) GetMatching() int32 {
+	if x != nil {
+		return x.Matching
+	}
+	return 0
+}
+
+func (x *CatalogueCount) GetItems() int32 {
+	if x != nil {
+		return x.Items
+	}
+	return 0
+}
+
+func (x *CatalogueCount) GetGroups() []*CatalogueGroupCount {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *CatalogueCount) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+type CatalogueGroupCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Devices       int32                  `protobuf:"varint,2,opt,name=devices,proto3" json:"devices,omitempty"`
+	Answered      int32                  `protobuf:"varint,3,opt,name=answered,proto3" json:"answered,omitempty"`
+	Matching      int32                  `protobuf:"varint,4,opt,name=matching,proto3" json:"matching,omitempty"`
+	Items         int32                  `protobuf:"varint,5,opt,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatalogueGroupCount) Reset() {
+	*x = CatalogueGroupCount{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogueGroupCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogueGroupCount) ProtoMessage() {}
+
+func (x *CatalogueGroupCount) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogueGroupCount.ProtoReflect.Descriptor instead.
+func (*CatalogueGroupCount) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *CatalogueGroupCount) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *CatalogueGroupCount) GetDevices() int32 {
+	if x != nil {
+		return x.Devices
+	}
+	return 0
+}
+
+func (x *CatalogueGroupCount) GetAnswered() int32 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
+func (x *CatalogueGroupCount) GetMatching() int32 {
+	if x != nil {
+		return x.Matching
+	}
+	return 0
+}
+
+func (x *CatalogueGroupCount) GetItems() int32 {
+	if x != nil {
+		return x.Items
+	}
+	return 0
+}
+
+// FileProblem is a mistake in one of several files.
+type FileProblem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	Line          int32                  `protobuf:"varint,2,opt,name=line,proto3" json:"line,omitempty"`
+	Column        int32                  `protobuf:"varint,3,opt,name=column,proto3" json:"column,omitempty"`
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileProblem) Reset() {
+	*x = FileProblem{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileProblem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileProblem) ProtoMessage() {}
+
+func (x *FileProblem) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileProblem.ProtoReflect.Descriptor instead.
+func (*FileProblem) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *FileProblem) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *FileProblem) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *FileProblem) GetColumn() int32 {
+	if x != nil {
+		return x.Column
+	}
+	return 0
+}
+
+func (x *FileProblem) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+type ProposeCatalogueRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Files  []*CatalogueFile       `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	Canary string                 `protobuf:"bytes,2,opt,name=canary,proto3" json:"canary,omitempty"`
+	Reason string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// check_only keeps nothing.
+	CheckOnly     bool `protobuf:"varint,4,opt,name=check_only,json=checkOnly,proto3" json:"check_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProposeCatalogueRequest) Reset() {
+	*x = ProposeCatalogueRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProposeCatalogueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProposeCatalogueRequest) ProtoMessage() {}
+
+func (x *ProposeCatalogueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProposeCatalogueRequest.ProtoReflect.Descriptor instead.
+func (*ProposeCatalogueRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ProposeCatalogueRequest) GetFiles() []*CatalogueFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ProposeCatalogueRequest) GetCanary() string {
+	if x != nil {
+		return x.Canary
+	}
+	return ""
+}
+
+func (x *ProposeCatalogueRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ProposeCatalogueRequest) GetCheckOnly() bool {
+	if x != nil {
+		return x.CheckOnly
+	}
+	return false
+}
+
+// ProposeCatalogueResponse has a change, or problems and nothing was kept.
+type ProposeCatalogueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        *CatalogueChange       `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	Problems      []*FileProblem         `protobuf:"bytes,2,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProposeCatalogueResponse) Reset() {
+	*x = ProposeCatalogueResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProposeCatalogueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProposeCatalogueResponse) ProtoMessage() {}
+
+func (x *ProposeCatalogueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProposeCatalogueResponse.ProtoReflect.Descriptor instead.
+func (*ProposeCatalogueResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ProposeCatalogueResponse) GetChange() *CatalogueChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *ProposeCatalogueResponse) GetProblems() []*FileProblem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+type ListCatalogueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCatalogueRequest) Reset() {
+	*x = ListCatalogueRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCatalogueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCatalogueRequest) ProtoMessage() {}
+
+func (x *ListCatalogueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCatalogueRequest.ProtoReflect.Descriptor instead.
+func (*ListCatalogueRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{65}
+}
+
+type ListCatalogueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changes       []*CatalogueChange     `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCatalogueResponse) Reset() {
+	*x = ListCatalogueResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCatalogueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCatalogueResponse) ProtoMessage() {}
+
+func (x *ListCatalogueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCatalogueResponse.ProtoReflect.Descriptor instead.
+func (*ListCatalogueResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ListCatalogueResponse) GetChanges() []*CatalogueChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type GetCatalogueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ChangeId      string                 `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCatalogueRequest) Reset() {
+	*x = GetCatalogueRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCatalogueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCatalogueRequest) ProtoMessage() {}
+
+func (x *GetCatalogueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCatalogueRequest.ProtoReflect.Descriptor instead.
+func (*GetCatalogueRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *GetCatalogueRequest) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+type GetCatalogueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        *CatalogueChange       `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCatalogueResponse) Reset() {
+	*x = GetCatalogueResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCatalogueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCatalogueResponse) ProtoMessage() {}
+
+func (x *GetCatalogueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCatalogueResponse.ProtoReflect.Descriptor instead.
+func (*GetCatalogueResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *GetCatalogueResponse) GetChange() *CatalogueChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+type CountCatalogueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ChangeId      string                 `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountCatalogueRequest) Reset() {
+	*x = CountCatalogueRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountCatalogueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountCatalogueRequest) ProtoMessage() {}
+
+func (x *CountCatalogueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountCatalogueRequest.ProtoReflect.Descriptor instead.
+func (*CountCatalogueRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *CountCatalogueRequest) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+type CountCatalogueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        *CatalogueChange       `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountCatalogueResponse) Reset() {
+	*x = CountCatalogueResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountCatalogueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountCatalogueResponse) ProtoMessage() {}
+
+func (x *CountCatalogueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountCatalogueResponse.ProtoReflect.Descriptor instead.
+func (*CountCatalogueResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *CountCatalogueResponse) GetChange() *CatalogueChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+type ApproveCatalogueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ChangeId      string                 `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveCatalogueRequest) Reset() {
+	*x = ApproveCatalogueRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveCatalogueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveCatalogueRequest) ProtoMessage() {}
+
+func (x *ApproveCatalogueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveCatalogueRequest.ProtoReflect.Descriptor instead.
+func (*ApproveCatalogueRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *ApproveCatalogueRequest) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+type ApproveCatalogueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        *CatalogueChange       `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveCatalogueResponse) Reset() {
+	*x = ApproveCatalogueResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveCatalogueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveCatalogueResponse) ProtoMessage() {}
+
+func (x *ApproveCatalogueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveCatalogueResponse.ProtoReflect.Descriptor instead.
+func (*ApproveCatalogueResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *ApproveCatalogueResponse) GetChange() *CatalogueChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+type PromoteCatalogueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ChangeId      string                 `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PromoteCatalogueRequest) Reset() {
+	*x = PromoteCatalogueRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PromoteCatalogueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PromoteCatalogueRequest) ProtoMessage() {}
+
+func (x *PromoteCatalogueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PromoteCatalogueRequest.ProtoReflect.Descriptor instead.
+func (*PromoteCatalogueRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *PromoteCatalogueRequest) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+type PromoteCatalogueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        *CatalogueChange       `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PromoteCatalogueResponse) Reset() {
+	*x = PromoteCatalogueResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PromoteCatalogueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PromoteCatalogueResponse) ProtoMessage() {}
+
+func (x *PromoteCatalogueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PromoteCatalogueResponse.ProtoReflect.Descriptor instead.
+func (*PromoteCatalogueResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *PromoteCatalogueResponse) GetChange() *CatalogueChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+type WithdrawCatalogueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ChangeId      string                 `protobuf:"bytes,1,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawCatalogueRequest) Reset() {
+	*x = WithdrawCatalogueRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawCatalogueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawCatalogueRequest) ProtoMessage() {}
+
+func (x *WithdrawCatalogueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawCatalogueRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawCatalogueRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *WithdrawCatalogueRequest) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
+}
+
+type WithdrawCatalogueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        *CatalogueChange       `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawCatalogueResponse) Reset() {
+	*x = WithdrawCatalogueResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawCatalogueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawCatalogueResponse) ProtoMessage() {}
+
+func (x *WithdrawCatalogueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawCatalogueResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawCatalogueResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *WithdrawCatalogueResponse) GetChange() *CatalogueChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
 type ApplyPolicyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Yaml          string                 `protobuf:"bytes,1,opt,name=yaml,proto3" json:"yaml,omitempty"`
@@ -3660,7 +4894,7 @@ type ApplyPolicyRequest struct {
 
 func (x *ApplyPolicyRequest) Reset() {
 	*x = ApplyPolicyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[58]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3672,7 +4906,7 @@ func (x *ApplyPolicyRequest) String() string {
 func (*ApplyPolicyRequest) ProtoMessage() {}
 
 func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[58]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3685,7 +4919,7 @@ func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ApplyPolicyRequest) GetYaml() string {
@@ -3712,7 +4946,7 @@ type ApplyPolicyResponse struct {
 
 func (x *ApplyPolicyResponse) Reset() {
 	*x = ApplyPolicyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[59]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3724,7 +4958,7 @@ func (x *ApplyPolicyResponse) String() string {
 func (*ApplyPolicyResponse) ProtoMessage() {}
 
 func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[59]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3737,7 +4971,7 @@ func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ApplyPolicyResponse) GetVersion() int64 {
@@ -3762,7 +4996,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[60]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3774,7 +5008,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[60]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3787,7 +5021,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 type GetPolicyResponse struct {
@@ -3802,7 +5036,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[61]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3814,7 +5048,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[61]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3827,7 +5061,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *GetPolicyResponse) GetVersion() int64 {
@@ -3876,7 +5110,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[62]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3888,7 +5122,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[62]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3901,7 +5135,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Connector) GetName() string {
@@ -3968,7 +5202,7 @@ type AddConnectorRequest struct {
 
 func (x *AddConnectorRequest) Reset() {
 	*x = AddConnectorRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[63]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3980,7 +5214,7 @@ func (x *AddConnectorRequest) String() string {
 func (*AddConnectorRequest) ProtoMessage() {}
 
 func (x *AddConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[63]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3993,7 +5227,7 @@ func (x *AddConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddConnectorRequest.ProtoReflect.Descriptor instead.
 func (*AddConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *AddConnectorRequest) GetName() string {
@@ -4041,7 +5275,7 @@ type AddConnectorResponse struct {
 
 func (x *AddConnectorResponse) Reset() {
 	*x = AddConnectorResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[64]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4053,7 +5287,7 @@ func (x *AddConnectorResponse) String() string {
 func (*AddConnectorResponse) ProtoMessage() {}
 
 func (x *AddConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[64]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4066,7 +5300,7 @@ func (x *AddConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddConnectorResponse.ProtoReflect.Descriptor instead.
 func (*AddConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *AddConnectorResponse) GetConnector() *Connector {
@@ -4091,7 +5325,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[65]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4103,7 +5337,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[65]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4116,7 +5350,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 type ListConnectorsResponse struct {
@@ -4128,7 +5362,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[66]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4140,7 +5374,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[66]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4153,7 +5387,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListConnectorsResponse) GetConnectors() []*Connector {
@@ -4172,7 +5406,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[67]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4184,7 +5418,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[67]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4197,7 +5431,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -4216,7 +5450,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[68]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4228,7 +5462,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[68]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4241,7 +5475,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *TestConnectorResponse) GetChecks() []*ConnectorCheck {
@@ -4263,7 +5497,7 @@ type ConnectorCheck struct {
 
 func (x *ConnectorCheck) Reset() {
 	*x = ConnectorCheck{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[69]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4275,7 +5509,7 @@ func (x *ConnectorCheck) String() string {
 func (*ConnectorCheck) ProtoMessage() {}
 
 func (x *ConnectorCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[69]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4288,7 +5522,7 @@ func (x *ConnectorCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorCheck.ProtoReflect.Descriptor instead.
 func (*ConnectorCheck) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ConnectorCheck) GetName() string {
@@ -4323,7 +5557,7 @@ type CheckConnectorRequest struct {
 
 func (x *CheckConnectorRequest) Reset() {
 	*x = CheckConnectorRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[70]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4335,7 +5569,7 @@ func (x *CheckConnectorRequest) String() string {
 func (*CheckConnectorRequest) ProtoMessage() {}
 
 func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[70]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4348,7 +5582,7 @@ func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorRequest.ProtoReflect.Descriptor instead.
 func (*CheckConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *CheckConnectorRequest) GetConfig() string {
@@ -4381,7 +5615,7 @@ type CheckConnectorResponse struct {
 
 func (x *CheckConnectorResponse) Reset() {
 	*x = CheckConnectorResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[71]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4393,7 +5627,7 @@ func (x *CheckConnectorResponse) String() string {
 func (*CheckConnectorResponse) ProtoMessage() {}
 
 func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[71]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4406,7 +5640,7 @@ func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorResponse.ProtoReflect.Descriptor instead.
 func (*CheckConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *CheckConnectorResponse) GetProblems() []*Problem {
@@ -4425,7 +5659,7 @@ type RemoveConnectorRequest struct {
 
 func (x *RemoveConnectorRequest) Reset() {
 	*x = RemoveConnectorRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[72]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4437,7 +5671,7 @@ func (x *RemoveConnectorRequest) String() string {
 func (*RemoveConnectorRequest) ProtoMessage() {}
 
 func (x *RemoveConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[72]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4450,7 +5684,7 @@ func (x *RemoveConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveConnectorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RemoveConnectorRequest) GetName() string {
@@ -4468,7 +5702,7 @@ type RemoveConnectorResponse struct {
 
 func (x *RemoveConnectorResponse) Reset() {
 	*x = RemoveConnectorResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[73]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4480,7 +5714,7 @@ func (x *RemoveConnectorResponse) String() string {
 func (*RemoveConnectorResponse) ProtoMessage() {}
 
 func (x *RemoveConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[73]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4493,7 +5727,7 @@ func (x *RemoveConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveConnectorResponse.ProtoReflect.Descriptor instead.
 func (*RemoveConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 // Credential is one row of a device's or person's inventory.
@@ -4517,7 +5751,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[74]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4529,7 +5763,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[74]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4542,7 +5776,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *Credential) GetCredentialId() string {
@@ -4638,7 +5872,7 @@ type AddCredentialRequest struct {
 
 func (x *AddCredentialRequest) Reset() {
 	*x = AddCredentialRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[75]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4650,7 +5884,7 @@ func (x *AddCredentialRequest) String() string {
 func (*AddCredentialRequest) ProtoMessage() {}
 
 func (x *AddCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[75]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4663,7 +5897,7 @@ func (x *AddCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCredentialRequest.ProtoReflect.Descriptor instead.
 func (*AddCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *AddCredentialRequest) GetConnector() string {
@@ -4724,7 +5958,7 @@ type AddCredentialResponse struct {
 
 func (x *AddCredentialResponse) Reset() {
 	*x = AddCredentialResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[76]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4736,7 +5970,7 @@ func (x *AddCredentialResponse) String() string {
 func (*AddCredentialResponse) ProtoMessage() {}
 
 func (x *AddCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[76]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4749,7 +5983,7 @@ func (x *AddCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCredentialResponse.ProtoReflect.Descriptor instead.
 func (*AddCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *AddCredentialResponse) GetCredential() *Credential {
@@ -4769,7 +6003,7 @@ type ListCredentialsRequest struct {
 
 func (x *ListCredentialsRequest) Reset() {
 	*x = ListCredentialsRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[77]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4781,7 +6015,7 @@ func (x *ListCredentialsRequest) String() string {
 func (*ListCredentialsRequest) ProtoMessage() {}
 
 func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[77]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4794,7 +6028,7 @@ func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCredentialsRequest.ProtoReflect.Descriptor instead.
 func (*ListCredentialsRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListCredentialsRequest) GetDevice() string {
@@ -4820,7 +6054,7 @@ type ListCredentialsResponse struct {
 
 func (x *ListCredentialsResponse) Reset() {
 	*x = ListCredentialsResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[78]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4832,7 +6066,7 @@ func (x *ListCredentialsResponse) String() string {
 func (*ListCredentialsResponse) ProtoMessage() {}
 
 func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[78]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4845,7 +6079,7 @@ func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCredentialsResponse.ProtoReflect.Descriptor instead.
 func (*ListCredentialsResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ListCredentialsResponse) GetCredentials() []*Credential {
@@ -4863,7 +6097,7 @@ type GetEvidenceKeyRequest struct {
 
 func (x *GetEvidenceKeyRequest) Reset() {
 	*x = GetEvidenceKeyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[79]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4875,7 +6109,7 @@ func (x *GetEvidenceKeyRequest) String() string {
 func (*GetEvidenceKeyRequest) ProtoMessage() {}
 
 func (x *GetEvidenceKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[79]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4888,7 +6122,7 @@ func (x *GetEvidenceKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 type GetEvidenceKeyResponse struct {
@@ -4901,7 +6135,7 @@ type GetEvidenceKeyResponse struct {
 
 func (x *GetEvidenceKeyResponse) Reset() {
 	*x = GetEvidenceKeyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[80]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4913,7 +6147,7 @@ func (x *GetEvidenceKeyResponse) String() string {
 func (*GetEvidenceKeyResponse) ProtoMessage() {}
 
 func (x *GetEvidenceKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[80]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4926,7 +6160,7 @@ func (x *GetEvidenceKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *GetEvidenceKeyResponse) GetKey() string {
@@ -4945,7 +6179,7 @@ type ExportEvidenceRequest struct {
 
 func (x *ExportEvidenceRequest) Reset() {
 	*x = ExportEvidenceRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[81]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4957,7 +6191,7 @@ func (x *ExportEvidenceRequest) String() string {
 func (*ExportEvidenceRequest) ProtoMessage() {}
 
 func (x *ExportEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[81]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4970,7 +6204,7 @@ func (x *ExportEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ExportEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ExportEvidenceRequest) GetCutId() string {
@@ -4989,7 +6223,7 @@ type ExportEvidenceResponse struct {
 
 func (x *ExportEvidenceResponse) Reset() {
 	*x = ExportEvidenceResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[82]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5001,7 +6235,7 @@ func (x *ExportEvidenceResponse) String() string {
 func (*ExportEvidenceResponse) ProtoMessage() {}
 
 func (x *ExportEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[82]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5014,7 +6248,7 @@ func (x *ExportEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ExportEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ExportEvidenceResponse) GetExport() []byte {
@@ -5032,7 +6266,7 @@ type CheckEvidenceRequest struct {
 
 func (x *CheckEvidenceRequest) Reset() {
 	*x = CheckEvidenceRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[83]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5044,7 +6278,7 @@ func (x *CheckEvidenceRequest) String() string {
 func (*CheckEvidenceRequest) ProtoMessage() {}
 
 func (x *CheckEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[83]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5057,7 +6291,7 @@ func (x *CheckEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*CheckEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 type CheckEvidenceResponse struct {
@@ -5072,7 +6306,7 @@ type CheckEvidenceResponse struct {
 
 func (x *CheckEvidenceResponse) Reset() {
 	*x = CheckEvidenceResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[84]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5084,7 +6318,7 @@ func (x *CheckEvidenceResponse) String() string {
 func (*CheckEvidenceResponse) ProtoMessage() {}
 
 func (x *CheckEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[84]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5097,7 +6331,7 @@ func (x *CheckEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*CheckEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *CheckEvidenceResponse) GetOk() bool {
@@ -5133,7 +6367,7 @@ type CreateUserRequest struct {
 
 func (x *CreateUserRequest) Reset() {
 	*x = CreateUserRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[85]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5145,7 +6379,7 @@ func (x *CreateUserRequest) String() string {
 func (*CreateUserRequest) ProtoMessage() {}
 
 func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[85]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5158,7 +6392,7 @@ func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
 func (*CreateUserRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *CreateUserRequest) GetName() string {
@@ -5191,7 +6425,7 @@ type CreateUserResponse struct {
 
 func (x *CreateUserResponse) Reset() {
 	*x = CreateUserResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[86]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5203,7 +6437,7 @@ func (x *CreateUserResponse) String() string {
 func (*CreateUserResponse) ProtoMessage() {}
 
 func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[86]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5216,7 +6450,7 @@ func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserResponse.ProtoReflect.Descriptor instead.
 func (*CreateUserResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *CreateUserResponse) GetUser() *User {
@@ -5234,7 +6468,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[87]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5246,7 +6480,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[87]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5259,7 +6493,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 type ListUsersResponse struct {
@@ -5271,7 +6505,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[88]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5283,7 +6517,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[88]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5296,7 +6530,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -5315,7 +6549,7 @@ type RemoveUserRequest struct {
 
 func (x *RemoveUserRequest) Reset() {
 	*x = RemoveUserRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[89]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5327,7 +6561,7 @@ func (x *RemoveUserRequest) String() string {
 func (*RemoveUserRequest) ProtoMessage() {}
 
 func (x *RemoveUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[89]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5340,7 +6574,7 @@ func (x *RemoveUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUserRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUserRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *RemoveUserRequest) GetName() string {
@@ -5358,7 +6592,7 @@ type RemoveUserResponse struct {
 
 func (x *RemoveUserResponse) Reset() {
 	*x = RemoveUserResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[90]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5370,7 +6604,7 @@ func (x *RemoveUserResponse) String() string {
 func (*RemoveUserResponse) ProtoMessage() {}
 
 func (x *RemoveUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[90]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5383,7 +6617,7 @@ func (x *RemoveUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUserResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUserResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 // User is an operator's account.
@@ -5399,7 +6633,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[91]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5411,7 +6645,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[91]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5424,7 +6658,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *User) GetName() string {
@@ -5466,7 +6700,7 @@ type CreateAPIKeyRequest struct {
 
 func (x *CreateAPIKeyRequest) Reset() {
 	*x = CreateAPIKeyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[92]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5478,7 +6712,7 @@ func (x *CreateAPIKeyRequest) String() string {
 func (*CreateAPIKeyRequest) ProtoMessage() {}
 
 func (x *CreateAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[92]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5491,7 +6725,7 @@ func (x *CreateAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *CreateAPIKeyRequest) GetName() string {
@@ -5524,7 +6758,7 @@ type CreateAPIKeyResponse struct {
 
 func (x *CreateAPIKeyResponse) Reset() {
 	*x = CreateAPIKeyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[93]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5536,7 +6770,7 @@ func (x *CreateAPIKeyResponse) String() string {
 func (*CreateAPIKeyResponse) ProtoMessage() {}
 
 func (x *CreateAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[93]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5549,7 +6783,7 @@ func (x *CreateAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *CreateAPIKeyResponse) GetApiKey() string {
@@ -5567,7 +6801,7 @@ type ListAPIKeysRequest struct {
 
 func (x *ListAPIKeysRequest) Reset() {
 	*x = ListAPIKeysRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5579,7 +6813,7 @@ func (x *ListAPIKeysRequest) String() string {
 func (*ListAPIKeysRequest) ProtoMessage() {}
 
 func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5592,7 +6826,7 @@ func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPIKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListAPIKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{113}
 }
 
 type ListAPIKeysResponse struct {
@@ -5604,7 +6838,7 @@ type ListAPIKeysResponse struct {
 
 func (x *ListAPIKeysResponse) Reset() {
 	*x = ListAPIKeysResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5616,7 +6850,7 @@ func (x *ListAPIKeysResponse) String() string {
 func (*ListAPIKeysResponse) ProtoMessage() {}
 
 func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5629,7 +6863,7 @@ func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPIKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListAPIKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *ListAPIKeysResponse) GetApiKeys() []*APIKey {
@@ -5649,7 +6883,7 @@ type RevokeAPIKeyRequest struct {
 
 func (x *RevokeAPIKeyRequest) Reset() {
 	*x = RevokeAPIKeyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5661,7 +6895,7 @@ func (x *RevokeAPIKeyRequest) String() string {
 func (*RevokeAPIKeyRequest) ProtoMessage() {}
 
 func (x *RevokeAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5674,7 +6908,7 @@ func (x *RevokeAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *RevokeAPIKeyRequest) GetName() string {
@@ -5693,7 +6927,7 @@ type RevokeAPIKeyResponse struct {
 
 func (x *RevokeAPIKeyResponse) Reset() {
 	*x = RevokeAPIKeyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5705,7 +6939,7 @@ func (x *RevokeAPIKeyResponse) String() string {
 func (*RevokeAPIKeyResponse) ProtoMessage() {}
 
 func (x *RevokeAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5718,7 +6952,7 @@ func (x *RevokeAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *RevokeAPIKeyResponse) GetApiKey() *APIKey {
@@ -5744,7 +6978,7 @@ type APIKey struct {
 
 func (x *APIKey) Reset() {
 	*x = APIKey{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5756,7 +6990,7 @@ func (x *APIKey) String() string {
 func (*APIKey) ProtoMessage() {}
 
 func (x *APIKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5769,7 +7003,7 @@ func (x *APIKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
 func (*APIKey) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *APIKey) GetId() string {
@@ -5925,7 +7159,7 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
 	"\baccounts\x18\x03 \x03(\v2\x12.cutoff.v1.AccountR\baccounts\"?\n" +
 	"\x12LinkPersonResponse\x12)\n" +
-	"\x06person\x18\x01 \x01(\v2\x11.cutoff.v1.PersonR\x06person\"\xf7\x01\n" +
+	"\x06person\x18\x01 \x01(\v2\x11.cutoff.v1.PersonR\x06person\"\xad\x03\n" +
 	"\x05Group\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x17\n" +
 	"\awarn_ms\x18\x02 \x01(\x03R\x06warnMs\x12\x17\n" +
@@ -5935,10 +7169,18 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\tat_expiry\x18\x06 \x01(\tR\batExpiry\x12\x1b\n" +
 	"\treport_ms\x18\a \x01(\x03R\breportMs\x12\x1c\n" +
 	"\tapprovals\x18\b \x01(\x05R\tapprovals\x12\x18\n" +
-	"\adevices\x18\t \x01(\x05R\adevices\"\x13\n" +
+	"\adevices\x18\t \x01(\x05R\adevices\x12\x18\n" +
+	"\akeyring\x18\n" +
+	" \x01(\tR\akeyring\x12\x1a\n" +
+	"\baccounts\x18\v \x03(\tR\baccounts\x12\x1a\n" +
+	"\bpolicies\x18\f \x03(\tR\bpolicies\x12\x16\n" +
+	"\x06enrich\x18\r \x01(\bR\x06enrich\x12\x1d\n" +
+	"\n" +
+	"work_trees\x18\x0e \x03(\tR\tworkTrees\x12+\n" +
+	"\x11catalogue_version\x18\x0f \x01(\x03R\x10catalogueVersion\"\x13\n" +
 	"\x11ListGroupsRequest\">\n" +
 	"\x12ListGroupsResponse\x12(\n" +
-	"\x06groups\x18\x01 \x03(\v2\x10.cutoff.v1.GroupR\x06groups\"\xe6\x02\n" +
+	"\x06groups\x18\x01 \x03(\v2\x10.cutoff.v1.GroupR\x06groups\"\xdc\x04\n" +
 	"\x0fSetGroupRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1c\n" +
 	"\awarn_ms\x18\x02 \x01(\x03H\x00R\x06warnMs\x88\x01\x01\x12\x1c\n" +
@@ -5947,7 +7189,15 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\brenew_ms\x18\x05 \x01(\x03H\x03R\arenewMs\x88\x01\x01\x12 \n" +
 	"\tat_expiry\x18\x06 \x01(\tH\x04R\batExpiry\x88\x01\x01\x12 \n" +
 	"\treport_ms\x18\a \x01(\x03H\x05R\breportMs\x88\x01\x01\x12!\n" +
-	"\tapprovals\x18\b \x01(\x05H\x06R\tapprovals\x88\x01\x01B\n" +
+	"\tapprovals\x18\b \x01(\x05H\x06R\tapprovals\x88\x01\x01\x12\x1d\n" +
+	"\akeyring\x18\t \x01(\tH\aR\akeyring\x88\x01\x01\x12,\n" +
+	"\baccounts\x18\n" +
+	" \x01(\v2\x10.cutoff.v1.TextsR\baccounts\x12,\n" +
+	"\bpolicies\x18\v \x01(\v2\x10.cutoff.v1.TextsR\bpolicies\x12\x1b\n" +
+	"\x06enrich\x18\f \x01(\bH\bR\x06enrich\x88\x01\x01\x12/\n" +
+	"\n" +
+	"work_trees\x18\r \x01(\v2\x10.cutoff.v1.TextsR\tworkTrees\x12\x14\n" +
+	"\x05wider\x18\x0e \x01(\bR\x05widerB\n" +
 	"\n" +
 	"\b_warn_msB\n" +
 	"\n" +
@@ -5959,7 +7209,12 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"_report_msB\f\n" +
 	"\n" +
-	"_approvals\":\n" +
+	"_approvalsB\n" +
+	"\n" +
+	"\b_keyringB\t\n" +
+	"\a_enrich\"\x1f\n" +
+	"\x05Texts\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\tR\x06values\":\n" +
 	"\x10SetGroupResponse\x12&\n" +
 	"\x05group\x18\x01 \x01(\v2\x10.cutoff.v1.GroupR\x05group\"\xc9\x06\n" +
 	"\x03Cut\x12\x15\n" +
@@ -6098,7 +7353,85 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\aProblem\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x16\n" +
 	"\x06column\x18\x02 \x01(\x05R\x06column\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"E\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\x95\x06\n" +
+	"\x0fCatalogueChange\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x03R\aversion\x12\x16\n" +
+	"\x06canary\x18\x04 \x01(\tR\x06canary\x12.\n" +
+	"\x05files\x18\x05 \x03(\v2\x18.cutoff.v1.CatalogueFileR\x05files\x12\x1a\n" +
+	"\bproducts\x18\x06 \x03(\tR\bproducts\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x19\n" +
+	"\basked_by\x18\b \x01(\tR\aaskedBy\x125\n" +
+	"\basked_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aaskedAt\x12\x1f\n" +
+	"\vapproved_by\x18\n" +
+	" \x01(\tR\n" +
+	"approvedBy\x12;\n" +
+	"\vapproved_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"approvedAt\x12\x1f\n" +
+	"\vpromoted_by\x18\f \x01(\tR\n" +
+	"promotedBy\x12;\n" +
+	"\vpromoted_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"promotedAt\x12!\n" +
+	"\fwithdrawn_by\x18\x0e \x01(\tR\vwithdrawnBy\x12=\n" +
+	"\fwithdrawn_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt\x12/\n" +
+	"\x05count\x18\x10 \x01(\v2\x19.cutoff.v1.CatalogueCountR\x05count\x12%\n" +
+	"\x0ecanary_devices\x18\x11 \x01(\x05R\rcanaryDevices\x12%\n" +
+	"\x0ecanary_planned\x18\x12 \x01(\x05R\rcanaryPlanned\x12'\n" +
+	"\x0fcanary_matching\x18\x13 \x01(\x05R\x0ecanaryMatching\x12!\n" +
+	"\fcanary_items\x18\x14 \x01(\x05R\vcanaryItems\"\x8e\x02\n" +
+	"\x0eCatalogueCount\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\adevices\x18\x02 \x01(\x05R\adevices\x12\x14\n" +
+	"\x05asked\x18\x03 \x01(\x05R\x05asked\x12\x1a\n" +
+	"\banswered\x18\x04 \x01(\x05R\banswered\x12\x1a\n" +
+	"\bmatching\x18\x05 \x01(\x05R\bmatching\x12\x14\n" +
+	"\x05items\x18\x06 \x01(\x05R\x05items\x126\n" +
+	"\x06groups\x18\a \x03(\v2\x1e.cutoff.v1.CatalogueGroupCountR\x06groups\x12\x1a\n" +
+	"\bproblems\x18\b \x03(\tR\bproblems\"\x93\x01\n" +
+	"\x13CatalogueGroupCount\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\adevices\x18\x02 \x01(\x05R\adevices\x12\x1a\n" +
+	"\banswered\x18\x03 \x01(\x05R\banswered\x12\x1a\n" +
+	"\bmatching\x18\x04 \x01(\x05R\bmatching\x12\x14\n" +
+	"\x05items\x18\x05 \x01(\x05R\x05items\"g\n" +
+	"\vFileProblem\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
+	"\x04line\x18\x02 \x01(\x05R\x04line\x12\x16\n" +
+	"\x06column\x18\x03 \x01(\x05R\x06column\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x98\x01\n" +
+	"\x17ProposeCatalogueRequest\x12.\n" +
+	"\x05files\x18\x01 \x03(\v2\x18.cutoff.v1.CatalogueFileR\x05files\x12\x16\n" +
+	"\x06canary\x18\x02 \x01(\tR\x06canary\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"check_only\x18\x04 \x01(\bR\tcheckOnly\"\x82\x01\n" +
+	"\x18ProposeCatalogueResponse\x122\n" +
+	"\x06change\x18\x01 \x01(\v2\x1a.cutoff.v1.CatalogueChangeR\x06change\x122\n" +
+	"\bproblems\x18\x02 \x03(\v2\x16.cutoff.v1.FileProblemR\bproblems\"\x16\n" +
+	"\x14ListCatalogueRequest\"M\n" +
+	"\x15ListCatalogueResponse\x124\n" +
+	"\achanges\x18\x01 \x03(\v2\x1a.cutoff.v1.CatalogueChangeR\achanges\"2\n" +
+	"\x13GetCatalogueRequest\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\"J\n" +
+	"\x14GetCatalogueResponse\x122\n" +
+	"\x06change\x18\x01 \x01(\v2\x1a.cutoff.v1.CatalogueChangeR\x06change\"4\n" +
+	"\x15CountCatalogueRequest\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\"L\n" +
+	"\x16CountCatalogueResponse\x122\n" +
+	"\x06change\x18\x01 \x01(\v2\x1a.cutoff.v1.CatalogueChangeR\x06change\"6\n" +
+	"\x17ApproveCatalogueRequest\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\"N\n" +
+	"\x18ApproveCatalogueResponse\x122\n" +
+	"\x06change\x18\x01 \x01(\v2\x1a.cutoff.v1.CatalogueChangeR\x06change\"6\n" +
+	"\x17PromoteCatalogueRequest\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\"N\n" +
+	"\x18PromoteCatalogueResponse\x122\n" +
+	"\x06change\x18\x01 \x01(\v2\x1a.cutoff.v1.CatalogueChangeR\x06change\"7\n" +
+	"\x18WithdrawCatalogueRequest\x12\x1b\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\"O\n" +
+	"\x19WithdrawCatalogueResponse\x122\n" +
+	"\x06change\x18\x01 \x01(\v2\x1a.cutoff.v1.CatalogueChangeR\x06change\"E\n" +
 	"\x12ApplyPolicyRequest\x12\x12\n" +
 	"\x04yaml\x18\x01 \x01(\tR\x04yaml\x12\x1b\n" +
 	"\tfile_name\x18\x02 \x01(\tR\bfileName\"_\n" +
@@ -6242,7 +7575,7 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xa8\x18\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\x9b\x1d\n" +
 	"\fAdminService\x12L\n" +
 	"\vCreateToken\x12\x1d.cutoff.v1.CreateTokenRequest\x1a\x1e.cutoff.v1.CreateTokenResponse\x12I\n" +
 	"\n" +
@@ -6273,7 +7606,14 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\aLiftCut\x12\x19.cutoff.v1.LiftCutRequest\x1a\x1a.cutoff.v1.LiftCutResponse\x12L\n" +
 	"\vCheckPolicy\x12\x1d.cutoff.v1.CheckPolicyRequest\x1a\x1e.cutoff.v1.CheckPolicyResponse\x12L\n" +
 	"\vApplyPolicy\x12\x1d.cutoff.v1.ApplyPolicyRequest\x1a\x1e.cutoff.v1.ApplyPolicyResponse\x12F\n" +
-	"\tGetPolicy\x12\x1b.cutoff.v1.GetPolicyRequest\x1a\x1c.cutoff.v1.GetPolicyResponse\x12O\n" +
+	"\tGetPolicy\x12\x1b.cutoff.v1.GetPolicyRequest\x1a\x1c.cutoff.v1.GetPolicyResponse\x12[\n" +
+	"\x10ProposeCatalogue\x12\".cutoff.v1.ProposeCatalogueRequest\x1a#.cutoff.v1.ProposeCatalogueResponse\x12R\n" +
+	"\rListCatalogue\x12\x1f.cutoff.v1.ListCatalogueRequest\x1a .cutoff.v1.ListCatalogueResponse\x12O\n" +
+	"\fGetCatalogue\x12\x1e.cutoff.v1.GetCatalogueRequest\x1a\x1f.cutoff.v1.GetCatalogueResponse\x12U\n" +
+	"\x0eCountCatalogue\x12 .cutoff.v1.CountCatalogueRequest\x1a!.cutoff.v1.CountCatalogueResponse\x12[\n" +
+	"\x10ApproveCatalogue\x12\".cutoff.v1.ApproveCatalogueRequest\x1a#.cutoff.v1.ApproveCatalogueResponse\x12[\n" +
+	"\x10PromoteCatalogue\x12\".cutoff.v1.PromoteCatalogueRequest\x1a#.cutoff.v1.PromoteCatalogueResponse\x12^\n" +
+	"\x11WithdrawCatalogue\x12#.cutoff.v1.WithdrawCatalogueRequest\x1a$.cutoff.v1.WithdrawCatalogueResponse\x12O\n" +
 	"\fAddConnector\x12\x1e.cutoff.v1.AddConnectorRequest\x1a\x1f.cutoff.v1.AddConnectorResponse\x12U\n" +
 	"\x0eListConnectors\x12 .cutoff.v1.ListConnectorsRequest\x1a!.cutoff.v1.ListConnectorsResponse\x12R\n" +
 	"\rTestConnector\x12\x1f.cutoff.v1.TestConnectorRequest\x1a .cutoff.v1.TestConnectorResponse\x12U\n" +
@@ -6305,123 +7645,143 @@ func file_cutoff_v1_admin_proto_rawDescGZIP() []byte {
 	return file_cutoff_v1_admin_proto_rawDescData
 }
 
-var file_cutoff_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
+var file_cutoff_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 119)
 var file_cutoff_v1_admin_proto_goTypes = []any{
-	(*CreateTokenRequest)(nil),      // 0: cutoff.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),     // 1: cutoff.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),       // 2: cutoff.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),      // 3: cutoff.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),      // 4: cutoff.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),     // 5: cutoff.v1.RevokeTokenResponse
-	(*Token)(nil),                   // 6: cutoff.v1.Token
-	(*Device)(nil),                  // 7: cutoff.v1.Device
-	(*PostureFact)(nil),             // 8: cutoff.v1.PostureFact
-	(*Decision)(nil),                // 9: cutoff.v1.Decision
-	(*RuleResult)(nil),              // 10: cutoff.v1.RuleResult
-	(*ListDevicesRequest)(nil),      // 11: cutoff.v1.ListDevicesRequest
-	(*ListDevicesResponse)(nil),     // 12: cutoff.v1.ListDevicesResponse
-	(*GetDeviceRequest)(nil),        // 13: cutoff.v1.GetDeviceRequest
-	(*GetDeviceResponse)(nil),       // 14: cutoff.v1.GetDeviceResponse
-	(*AssignDeviceRequest)(nil),     // 15: cutoff.v1.AssignDeviceRequest
-	(*AssignDeviceResponse)(nil),    // 16: cutoff.v1.AssignDeviceResponse
-	(*RetireDeviceRequest)(nil),     // 17: cutoff.v1.RetireDeviceRequest
-	(*RetireDeviceResponse)(nil),    // 18: cutoff.v1.RetireDeviceResponse
-	(*DecideDeviceRequest)(nil),     // 19: cutoff.v1.DecideDeviceRequest
-	(*DecideDeviceResponse)(nil),    // 20: cutoff.v1.DecideDeviceResponse
-	(*Person)(nil),                  // 21: cutoff.v1.Person
-	(*Account)(nil),                 // 22: cutoff.v1.Account
-	(*ListPeopleRequest)(nil),       // 23: cutoff.v1.ListPeopleRequest
-	(*ListPeopleResponse)(nil),      // 24: cutoff.v1.ListPeopleResponse
-	(*GetPersonRequest)(nil),        // 25: cutoff.v1.GetPersonRequest
-	(*GetPersonResponse)(nil),       // 26: cutoff.v1.GetPersonResponse
-	(*LinkPersonRequest)(nil),       // 27: cutoff.v1.LinkPersonRequest
-	(*LinkPersonResponse)(nil),      // 28: cutoff.v1.LinkPersonResponse
-	(*Group)(nil),                   // 29: cutoff.v1.Group
-	(*ListGroupsRequest)(nil),       // 30: cutoff.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),      // 31: cutoff.v1.ListGroupsResponse
-	(*SetGroupRequest)(nil),         // 32: cutoff.v1.SetGroupRequest
-	(*SetGroupResponse)(nil),        // 33: cutoff.v1.SetGroupResponse
-	(*Cut)(nil),                     // 34: cutoff.v1.Cut
-	(*CutItem)(nil),                 // 35: cutoff.v1.CutItem
-	(*CutStep)(nil),                 // 36: cutoff.v1.CutStep
-	(*Approval)(nil),                // 37: cutoff.v1.Approval
-	(*OpenCutRequest)(nil),          // 38: cutoff.v1.OpenCutRequest
-	(*OpenCutResponse)(nil),         // 39: cutoff.v1.OpenCutResponse
-	(*PreviewCutRequest)(nil),       // 40: cutoff.v1.PreviewCutRequest
-	(*PreviewCutResponse)(nil),      // 41: cutoff.v1.PreviewCutResponse
-	(*PreviewDevice)(nil),           // 42: cutoff.v1.PreviewDevice
-	(*ListCutsRequest)(nil),         // 43: cutoff.v1.ListCutsRequest
-	(*ListCutsResponse)(nil),        // 44: cutoff.v1.ListCutsResponse
-	(*GetCutRequest)(nil),           // 45: cutoff.v1.GetCutRequest
-	(*GetCutResponse)(nil),          // 46: cutoff.v1.GetCutResponse
-	(*WatchCutRequest)(nil),         // 47: cutoff.v1.WatchCutRequest
-	(*WatchCutResponse)(nil),        // 48: cutoff.v1.WatchCutResponse
-	(*ApproveCutRequest)(nil),       // 49: cutoff.v1.ApproveCutRequest
-	(*ApproveCutResponse)(nil),      // 50: cutoff.v1.ApproveCutResponse
-	(*RefuseCutRequest)(nil),        // 51: cutoff.v1.RefuseCutRequest
-	(*RefuseCutResponse)(nil),       // 52: cutoff.v1.RefuseCutResponse
-	(*LiftCutRequest)(nil),          // 53: cutoff.v1.LiftCutRequest
-	(*LiftCutResponse)(nil),         // 54: cutoff.v1.LiftCutResponse
-	(*CheckPolicyRequest)(nil),      // 55: cutoff.v1.CheckPolicyRequest
-	(*CheckPolicyResponse)(nil),     // 56: cutoff.v1.CheckPolicyResponse
-	(*Problem)(nil),                 // 57: cutoff.v1.Problem
-	(*ApplyPolicyRequest)(nil),      // 58: cutoff.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),     // 59: cutoff.v1.ApplyPolicyResponse
-	(*GetPolicyRequest)(nil),        // 60: cutoff.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),       // 61: cutoff.v1.GetPolicyResponse
-	(*Connector)(nil),               // 62: cutoff.v1.Connector
-	(*AddConnectorRequest)(nil),     // 63: cutoff.v1.AddConnectorRequest
-	(*AddConnectorResponse)(nil),    // 64: cutoff.v1.AddConnectorResponse
-	(*ListConnectorsRequest)(nil),   // 65: cutoff.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),  // 66: cutoff.v1.ListConnectorsResponse
-	(*TestConnectorRequest)(nil),    // 67: cutoff.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),   // 68: cutoff.v1.TestConnectorResponse
-	(*ConnectorCheck)(nil),          // 69: cutoff.v1.ConnectorCheck
-	(*CheckConnectorRequest)(nil),   // 70: cutoff.v1.CheckConnectorRequest
-	(*CheckConnectorResponse)(nil),  // 71: cutoff.v1.CheckConnectorResponse
-	(*RemoveConnectorRequest)(nil),  // 72: cutoff.v1.RemoveConnectorRequest
-	(*RemoveConnectorResponse)(nil), // 73: cutoff.v1.RemoveConnectorResponse
-	(*Credential)(nil),              // 74: cutoff.v1.Credential
-	(*AddCredentialRequest)(nil),    // 75: cutoff.v1.AddCredentialRequest
-	(*AddCredentialResponse)(nil),   // 76: cutoff.v1.AddCredentialResponse
-	(*ListCredentialsRequest)(nil),  // 77: cutoff.v1.ListCredentialsRequest
-	(*ListCredentialsResponse)(nil), // 78: cutoff.v1.ListCredentialsResponse
-	(*GetEvidenceKeyRequest)(nil),   // 79: cutoff.v1.GetEvidenceKeyRequest
-	(*GetEvidenceKeyResponse)(nil),  // 80: cutoff.v1.GetEvidenceKeyResponse
-	(*ExportEvidenceRequest)(nil),   // 81: cutoff.v1.ExportEvidenceRequest
-	(*ExportEvidenceResponse)(nil),  // 82: cutoff.v1.ExportEvidenceResponse
-	(*CheckEvidenceRequest)(nil),    // 83: cutoff.v1.CheckEvidenceRequest
-	(*CheckEvidenceResponse)(nil),   // 84: cutoff.v1.CheckEvidenceResponse
-	(*CreateUserRequest)(nil),       // 85: cutoff.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),      // 86: cutoff.v1.CreateUserResponse
-	(*ListUsersRequest)(nil),        // 87: cutoff.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),       // 88: cutoff.v1.ListUsersResponse
-	(*RemoveUserRequest)(nil),       // 89: cutoff.v1.RemoveUserRequest
-	(*RemoveUserResponse)(nil),      // 90: cutoff.v1.RemoveUserResponse
-	(*User)(nil),                    // 91: cutoff.v1.User
-	(*CreateAPIKeyRequest)(nil),     // 92: cutoff.v1.CreateAPIKeyRequest
-	(*CreateAPIKeyResponse)(nil),    // 93: cutoff.v1.CreateAPIKeyResponse
-	(*ListAPIKeysRequest)(nil),      // 94: cutoff.v1.ListAPIKeysRequest
-	(*ListAPIKeysResponse)(nil),     // 95: cutoff.v1.ListAPIKeysResponse
-	(*RevokeAPIKeyRequest)(nil),     // 96: cutoff.v1.RevokeAPIKeyRequest
-	(*RevokeAPIKeyResponse)(nil),    // 97: cutoff.v1.RevokeAPIKeyResponse
-	(*APIKey)(nil),                  // 98: cutoff.v1.APIKey
-	nil,                             // 99: cutoff.v1.AddConnectorRequest.SecretsEntry
-	(*timestamppb.Timestamp)(nil),   // 100: google.protobuf.Timestamp
-	(*Identifier)(nil),              // 101: cutoff.v1.Identifier
+	(*CreateTokenRequest)(nil),        // 0: cutoff.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),       // 1: cutoff.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),         // 2: cutoff.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),        // 3: cutoff.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),        // 4: cutoff.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),       // 5: cutoff.v1.RevokeTokenResponse
+	(*Token)(nil),                     // 6: cutoff.v1.Token
+	(*Device)(nil),                    // 7: cutoff.v1.Device
+	(*PostureFact)(nil),               // 8: cutoff.v1.PostureFact
+	(*Decision)(nil),                  // 9: cutoff.v1.Decision
+	(*RuleResult)(nil),                // 10: cutoff.v1.RuleResult
+	(*ListDevicesRequest)(nil),        // 11: cutoff.v1.ListDevicesRequest
+	(*ListDevicesResponse)(nil),       // 12: cutoff.v1.ListDevicesResponse
+	(*GetDeviceRequest)(nil),          // 13: cutoff.v1.GetDeviceRequest
+	(*GetDeviceResponse)(nil),         // 14: cutoff.v1.GetDeviceResponse
+	(*AssignDeviceRequest)(nil),       // 15: cutoff.v1.AssignDeviceRequest
+	(*AssignDeviceResponse)(nil),      // 16: cutoff.v1.AssignDeviceResponse
+	(*RetireDeviceRequest)(nil),       // 17: cutoff.v1.RetireDeviceRequest
+	(*RetireDeviceResponse)(nil),      // 18: cutoff.v1.RetireDeviceResponse
+	(*DecideDeviceRequest)(nil),       // 19: cutoff.v1.DecideDeviceRequest
+	(*DecideDeviceResponse)(nil),      // 20: cutoff.v1.DecideDeviceResponse
+	(*Person)(nil),                    // 21: cutoff.v1.Person
+	(*Account)(nil),                   // 22: cutoff.v1.Account
+	(*ListPeopleRequest)(nil),         // 23: cutoff.v1.ListPeopleRequest
+	(*ListPeopleResponse)(nil),        // 24: cutoff.v1.ListPeopleResponse
+	(*GetPersonRequest)(nil),          // 25: cutoff.v1.GetPersonRequest
+	(*GetPersonResponse)(nil),         // 26: cutoff.v1.GetPersonResponse
+	(*LinkPersonRequest)(nil),         // 27: cutoff.v1.LinkPersonRequest
+	(*LinkPersonResponse)(nil),        // 28: cutoff.v1.LinkPersonResponse
+	(*Group)(nil),                     // 29: cutoff.v1.Group
+	(*ListGroupsRequest)(nil),         // 30: cutoff.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),        // 31: cutoff.v1.ListGroupsResponse
+	(*SetGroupRequest)(nil),           // 32: cutoff.v1.SetGroupRequest
+	(*Texts)(nil),                     // 33: cutoff.v1.Texts
+	(*SetGroupResponse)(nil),          // 34: cutoff.v1.SetGroupResponse
+	(*Cut)(nil),                       // 35: cutoff.v1.Cut
+	(*CutItem)(nil),                   // 36: cutoff.v1.CutItem
+	(*CutStep)(nil),                   // 37: cutoff.v1.CutStep
+	(*Approval)(nil),                  // 38: cutoff.v1.Approval
+	(*OpenCutRequest)(nil),            // 39: cutoff.v1.OpenCutRequest
+	(*OpenCutResponse)(nil),           // 40: cutoff.v1.OpenCutResponse
+	(*PreviewCutRequest)(nil),         // 41: cutoff.v1.PreviewCutRequest
+	(*PreviewCutResponse)(nil),        // 42: cutoff.v1.PreviewCutResponse
+	(*PreviewDevice)(nil),             // 43: cutoff.v1.PreviewDevice
+	(*ListCutsRequest)(nil),           // 44: cutoff.v1.ListCutsRequest
+	(*ListCutsResponse)(nil),          // 45: cutoff.v1.ListCutsResponse
+	(*GetCutRequest)(nil),             // 46: cutoff.v1.GetCutRequest
+	(*GetCutResponse)(nil),            // 47: cutoff.v1.GetCutResponse
+	(*WatchCutRequest)(nil),           // 48: cutoff.v1.WatchCutRequest
+	(*WatchCutResponse)(nil),          // 49: cutoff.v1.WatchCutResponse
+	(*ApproveCutRequest)(nil),         // 50: cutoff.v1.ApproveCutRequest
+	(*ApproveCutResponse)(nil),        // 51: cutoff.v1.ApproveCutResponse
+	(*RefuseCutRequest)(nil),          // 52: cutoff.v1.RefuseCutRequest
+	(*RefuseCutResponse)(nil),         // 53: cutoff.v1.RefuseCutResponse
+	(*LiftCutRequest)(nil),            // 54: cutoff.v1.LiftCutRequest
+	(*LiftCutResponse)(nil),           // 55: cutoff.v1.LiftCutResponse
+	(*CheckPolicyRequest)(nil),        // 56: cutoff.v1.CheckPolicyRequest
+	(*CheckPolicyResponse)(nil),       // 57: cutoff.v1.CheckPolicyResponse
+	(*Problem)(nil),                   // 58: cutoff.v1.Problem
+	(*CatalogueChange)(nil),           // 59: cutoff.v1.CatalogueChange
+	(*CatalogueCount)(nil),            // 60: cutoff.v1.CatalogueCount
+	(*CatalogueGroupCount)(nil),       // 61: cutoff.v1.CatalogueGroupCount
+	(*FileProblem)(nil),               // 62: cutoff.v1.FileProblem
+	(*ProposeCatalogueRequest)(nil),   // 63: cutoff.v1.ProposeCatalogueRequest
+	(*ProposeCatalogueResponse)(nil),  // 64: cutoff.v1.ProposeCatalogueResponse
+	(*ListCatalogueRequest)(nil),      // 65: cutoff.v1.ListCatalogueRequest
+	(*ListCatalogueResponse)(nil),     // 66: cutoff.v1.ListCatalogueResponse
+	(*GetCatalogueRequest)(nil),       // 67: cutoff.v1.GetCatalogueRequest
+	(*GetCatalogueResponse)(nil),      // 68: cutoff.v1.GetCatalogueResponse
+	(*CountCatalogueRequest)(nil),     // 69: cutoff.v1.CountCatalogueRequest
+	(*CountCatalogueResponse)(nil),    // 70: cutoff.v1.CountCatalogueResponse
+	(*ApproveCatalogueRequest)(nil),   // 71: cutoff.v1.ApproveCatalogueRequest
+	(*ApproveCatalogueResponse)(nil),  // 72: cutoff.v1.ApproveCatalogueResponse
+	(*PromoteCatalogueRequest)(nil),   // 73: cutoff.v1.PromoteCatalogueRequest
+	(*PromoteCatalogueResponse)(nil),  // 74: cutoff.v1.PromoteCatalogueResponse
+	(*WithdrawCatalogueRequest)(nil),  // 75: cutoff.v1.WithdrawCatalogueRequest
+	(*WithdrawCatalogueResponse)(nil), // 76: cutoff.v1.WithdrawCatalogueResponse
+	(*ApplyPolicyRequest)(nil),        // 77: cutoff.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),       // 78: cutoff.v1.ApplyPolicyResponse
+	(*GetPolicyRequest)(nil),          // 79: cutoff.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),         // 80: cutoff.v1.GetPolicyResponse
+	(*Connector)(nil),                 // 81: cutoff.v1.Connector
+	(*AddConnectorRequest)(nil),       // 82: cutoff.v1.AddConnectorRequest
+	(*AddConnectorResponse)(nil),      // 83: cutoff.v1.AddConnectorResponse
+	(*ListConnectorsRequest)(nil),     // 84: cutoff.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),    // 85: cutoff.v1.ListConnectorsResponse
+	(*TestConnectorRequest)(nil),      // 86: cutoff.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),     // 87: cutoff.v1.TestConnectorResponse
+	(*ConnectorCheck)(nil),            // 88: cutoff.v1.ConnectorCheck
+	(*CheckConnectorRequest)(nil),     // 89: cutoff.v1.CheckConnectorRequest
+	(*CheckConnectorResponse)(nil),    // 90: cutoff.v1.CheckConnectorResponse
+	(*RemoveConnectorRequest)(nil),    // 91: cutoff.v1.RemoveConnectorRequest
+	(*RemoveConnectorResponse)(nil),   // 92: cutoff.v1.RemoveConnectorResponse
+	(*Credential)(nil),                // 93: cutoff.v1.Credential
+	(*AddCredentialRequest)(nil),      // 94: cutoff.v1.AddCredentialRequest
+	(*AddCredentialResponse)(nil),     // 95: cutoff.v1.AddCredentialResponse
+	(*ListCredentialsRequest)(nil),    // 96: cutoff.v1.ListCredentialsRequest
+	(*ListCredentialsResponse)(nil),   // 97: cutoff.v1.ListCredentialsResponse
+	(*GetEvidenceKeyRequest)(nil),     // 98: cutoff.v1.GetEvidenceKeyRequest
+	(*GetEvidenceKeyResponse)(nil),    // 99: cutoff.v1.GetEvidenceKeyResponse
+	(*ExportEvidenceRequest)(nil),     // 100: cutoff.v1.ExportEvidenceRequest
+	(*ExportEvidenceResponse)(nil),    // 101: cutoff.v1.ExportEvidenceResponse
+	(*CheckEvidenceRequest)(nil),      // 102: cutoff.v1.CheckEvidenceRequest
+	(*CheckEvidenceResponse)(nil),     // 103: cutoff.v1.CheckEvidenceResponse
+	(*CreateUserRequest)(nil),         // 104: cutoff.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),        // 105: cutoff.v1.CreateUserResponse
+	(*ListUsersRequest)(nil),          // 106: cutoff.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),         // 107: cutoff.v1.ListUsersResponse
+	(*RemoveUserRequest)(nil),         // 108: cutoff.v1.RemoveUserRequest
+	(*RemoveUserResponse)(nil),        // 109: cutoff.v1.RemoveUserResponse
+	(*User)(nil),                      // 110: cutoff.v1.User
+	(*CreateAPIKeyRequest)(nil),       // 111: cutoff.v1.CreateAPIKeyRequest
+	(*CreateAPIKeyResponse)(nil),      // 112: cutoff.v1.CreateAPIKeyResponse
+	(*ListAPIKeysRequest)(nil),        // 113: cutoff.v1.ListAPIKeysRequest
+	(*ListAPIKeysResponse)(nil),       // 114: cutoff.v1.ListAPIKeysResponse
+	(*RevokeAPIKeyRequest)(nil),       // 115: cutoff.v1.RevokeAPIKeyRequest
+	(*RevokeAPIKeyResponse)(nil),      // 116: cutoff.v1.RevokeAPIKeyResponse
+	(*APIKey)(nil),                    // 117: cutoff.v1.APIKey
+	nil,                               // 118: cutoff.v1.AddConnectorRequest.SecretsEntry
+	(*timestamppb.Timestamp)(nil),     // 119: google.protobuf.Timestamp
+	(*Identifier)(nil),                // 120: cutoff.v1.Identifier
+	(*CatalogueFile)(nil),             // 121: cutoff.v1.CatalogueFile
 }
 var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	6,   // 0: cutoff.v1.CreateTokenResponse.info:type_name -> cutoff.v1.Token
 	6,   // 1: cutoff.v1.ListTokensResponse.tokens:type_name -> cutoff.v1.Token
-	100, // 2: cutoff.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	100, // 3: cutoff.v1.Device.last_contact:type_name -> google.protobuf.Timestamp
-	100, // 4: cutoff.v1.Device.lease_until:type_name -> google.protobuf.Timestamp
-	100, // 5: cutoff.v1.Device.enrolled_at:type_name -> google.protobuf.Timestamp
+	119, // 2: cutoff.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	119, // 3: cutoff.v1.Device.last_contact:type_name -> google.protobuf.Timestamp
+	119, // 4: cutoff.v1.Device.lease_until:type_name -> google.protobuf.Timestamp
+	119, // 5: cutoff.v1.Device.enrolled_at:type_name -> google.protobuf.Timestamp
 	8,   // 6: cutoff.v1.Device.posture:type_name -> cutoff.v1.PostureFact
-	100, // 7: cutoff.v1.Device.posture_at:type_name -> google.protobuf.Timestamp
-	74,  // 8: cutoff.v1.Device.credentials:type_name -> cutoff.v1.Credential
+	119, // 7: cutoff.v1.Device.posture_at:type_name -> google.protobuf.Timestamp
+	93,  // 8: cutoff.v1.Device.credentials:type_name -> cutoff.v1.Credential
 	9,   // 9: cutoff.v1.Device.decision:type_name -> cutoff.v1.Decision
-	100, // 10: cutoff.v1.Decision.at:type_name -> google.protobuf.Timestamp
+	119, // 10: cutoff.v1.Decision.at:type_name -> google.protobuf.Timestamp
 	10,  // 11: cutoff.v1.Decision.rules:type_name -> cutoff.v1.RuleResult
 	7,   // 12: cutoff.v1.ListDevicesResponse.devices:type_name -> cutoff.v1.Device
 	7,   // 13: cutoff.v1.GetDeviceResponse.device:type_name -> cutoff.v1.Device
@@ -6434,141 +7794,175 @@ var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	22,  // 20: cutoff.v1.LinkPersonRequest.accounts:type_name -> cutoff.v1.Account
 	21,  // 21: cutoff.v1.LinkPersonResponse.person:type_name -> cutoff.v1.Person
 	29,  // 22: cutoff.v1.ListGroupsResponse.groups:type_name -> cutoff.v1.Group
-	29,  // 23: cutoff.v1.SetGroupResponse.group:type_name -> cutoff.v1.Group
-	100, // 24: cutoff.v1.Cut.opened_at:type_name -> google.protobuf.Timestamp
-	100, // 25: cutoff.v1.Cut.settled_at:type_name -> google.protobuf.Timestamp
-	100, // 26: cutoff.v1.Cut.order_delivered_at:type_name -> google.protobuf.Timestamp
-	100, // 27: cutoff.v1.Cut.receipt_at:type_name -> google.protobuf.Timestamp
-	35,  // 28: cutoff.v1.Cut.items:type_name -> cutoff.v1.CutItem
-	36,  // 29: cutoff.v1.Cut.steps:type_name -> cutoff.v1.CutStep
-	37,  // 30: cutoff.v1.Cut.approvals:type_name -> cutoff.v1.Approval
-	101, // 31: cutoff.v1.CutItem.identifiers:type_name -> cutoff.v1.Identifier
-	100, // 32: cutoff.v1.CutStep.due_at:type_name -> google.protobuf.Timestamp
-	100, // 33: cutoff.v1.CutStep.done_at:type_name -> google.protobuf.Timestamp
-	100, // 34: cutoff.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	34,  // 35: cutoff.v1.OpenCutResponse.cuts:type_name -> cutoff.v1.Cut
-	100, // 36: cutoff.v1.OpenCutResponse.durable_at:type_name -> google.protobuf.Timestamp
-	42,  // 37: cutoff.v1.PreviewCutResponse.devices:type_name -> cutoff.v1.PreviewDevice
-	36,  // 38: cutoff.v1.PreviewCutResponse.steps:type_name -> cutoff.v1.CutStep
-	100, // 39: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
-	35,  // 40: cutoff.v1.PreviewDevice.items:type_name -> cutoff.v1.CutItem
-	34,  // 41: cutoff.v1.ListCutsResponse.cuts:type_name -> cutoff.v1.Cut
-	34,  // 42: cutoff.v1.GetCutResponse.cut:type_name -> cutoff.v1.Cut
-	34,  // 43: cutoff.v1.GetCutResponse.cuts:type_name -> cutoff.v1.Cut
-	34,  // 44: cutoff.v1.WatchCutResponse.cut:type_name -> cutoff.v1.Cut
-	34,  // 45: cutoff.v1.ApproveCutResponse.cut:type_name -> cutoff.v1.Cut
-	34,  // 46: cutoff.v1.RefuseCutResponse.cut:type_name -> cutoff.v1.Cut
-	34,  // 47: cutoff.v1.LiftCutResponse.cut:type_name -> cutoff.v1.Cut
-	57,  // 48: cutoff.v1.CheckPolicyResponse.problems:type_name -> cutoff.v1.Problem
-	57,  // 49: cutoff.v1.ApplyPolicyResponse.problems:type_name -> cutoff.v1.Problem
-	100, // 50: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
-	100, // 51: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
-	100, // 52: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
-	99,  // 53: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
-	62,  // 54: cutoff.v1.AddConnectorResponse.connector:type_name -> cutoff.v1.Connector
-	57,  // 55: cutoff.v1.AddConnectorResponse.problems:type_name -> cutoff.v1.Problem
-	62,  // 56: cutoff.v1.ListConnectorsResponse.connectors:type_name -> cutoff.v1.Connector
-	69,  // 57: cutoff.v1.TestConnectorResponse.checks:type_name -> cutoff.v1.ConnectorCheck
-	57,  // 58: cutoff.v1.CheckConnectorResponse.problems:type_name -> cutoff.v1.Problem
-	101, // 59: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
-	100, // 60: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
-	100, // 61: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
-	100, // 62: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
-	74,  // 63: cutoff.v1.AddCredentialResponse.credential:type_name -> cutoff.v1.Credential
-	74,  // 64: cutoff.v1.ListCredentialsResponse.credentials:type_name -> cutoff.v1.Credential
-	91,  // 65: cutoff.v1.CreateUserResponse.user:type_name -> cutoff.v1.User
-	91,  // 66: cutoff.v1.ListUsersResponse.users:type_name -> cutoff.v1.User
-	100, // 67: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	100, // 68: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
-	98,  // 69: cutoff.v1.ListAPIKeysResponse.api_keys:type_name -> cutoff.v1.APIKey
-	98,  // 70: cutoff.v1.RevokeAPIKeyResponse.api_key:type_name -> cutoff.v1.APIKey
-	100, // 71: cutoff.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
-	100, // 72: cutoff.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 73: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
-	2,   // 74: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
-	4,   // 75: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
-	11,  // 76: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
-	13,  // 77: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
-	15,  // 78: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
-	17,  // 79: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
-	19,  // 80: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
-	23,  // 81: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
-	25,  // 82: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
-	27,  // 83: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
-	30,  // 84: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
-	32,  // 85: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
-	38,  // 86: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
-	40,  // 87: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
-	43,  // 88: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
-	45,  // 89: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
-	47,  // 90: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
-	49,  // 91: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
-	51,  // 92: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
-	53,  // 93: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
-	55,  // 94: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
-	58,  // 95: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
-	60,  // 96: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
-	63,  // 97: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
-	65,  // 98: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
-	67,  // 99: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
-	70,  // 100: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
-	72,  // 101: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
-	75,  // 102: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
-	77,  // 103: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
-	79,  // 104: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
-	81,  // 105: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
-	83,  // 106: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
-	85,  // 107: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
-	87,  // 108: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
-	89,  // 109: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
-	92,  // 110: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
-	94,  // 111: cutoff.v1.AdminService.ListAPIKeys:input_type -> cutoff.v1.ListAPIKeysRequest
-	96,  // 112: cutoff.v1.AdminService.RevokeAPIKey:input_type -> cutoff.v1.RevokeAPIKeyRequest
-	1,   // 113: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
-	3,   // 114: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
-	5,   // 115: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
-	12,  // 116: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
-	14,  // 117: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
-	16,  // 118: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
-	18,  // 119: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
-	20,  // 120: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
-	24,  // 121: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
-	26,  // 122: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
-	28,  // 123: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
-	31,  // 124: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
-	33,  // 125: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
-	39,  // 126: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
-	41,  // 127: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
-	44,  // 128: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
-	46,  // 129: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
-	48,  // 130: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
-	50,  // 131: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
-	52,  // 132: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
-	54,  // 133: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
-	56,  // 134: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
-	59,  // 135: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
-	61,  // 136: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
-	64,  // 137: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
-	66,  // 138: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
-	68,  // 139: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
-	71,  // 140: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
-	73,  // 141: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
-	76,  // 142: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
-	78,  // 143: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
-	80,  // 144: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
-	82,  // 145: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
-	84,  // 146: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
-	86,  // 147: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
-	88,  // 148: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
-	90,  // 149: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
-	93,  // 150: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
-	95,  // 151: cutoff.v1.AdminService.ListAPIKeys:output_type -> cutoff.v1.ListAPIKeysResponse
-	97,  // 152: cutoff.v1.AdminService.RevokeAPIKey:output_type -> cutoff.v1.RevokeAPIKeyResponse
-	113, // [113:153] is the sub-list for method output_type
-	73,  // [73:113] is the sub-list for method input_type
-	73,  // [73:73] is the sub-list for extension type_name
-	73,  // [73:73] is the sub-list for extension extendee
-	0,   // [0:73] is the sub-list for field type_name
+	33,  // 23: cutoff.v1.SetGroupRequest.accounts:type_name -> cutoff.v1.Texts
+	33,  // 24: cutoff.v1.SetGroupRequest.policies:type_name -> cutoff.v1.Texts
+	33,  // 25: cutoff.v1.SetGroupRequest.work_trees:type_name -> cutoff.v1.Texts
+	29,  // 26: cutoff.v1.SetGroupResponse.group:type_name -> cutoff.v1.Group
+	119, // 27: cutoff.v1.Cut.opened_at:type_name -> google.protobuf.Timestamp
+	119, // 28: cutoff.v1.Cut.settled_at:type_name -> google.protobuf.Timestamp
+	119, // 29: cutoff.v1.Cut.order_delivered_at:type_name -> google.protobuf.Timestamp
+	119, // 30: cutoff.v1.Cut.receipt_at:type_name -> google.protobuf.Timestamp
+	36,  // 31: cutoff.v1.Cut.items:type_name -> cutoff.v1.CutItem
+	37,  // 32: cutoff.v1.Cut.steps:type_name -> cutoff.v1.CutStep
+	38,  // 33: cutoff.v1.Cut.approvals:type_name -> cutoff.v1.Approval
+	120, // 34: cutoff.v1.CutItem.identifiers:type_name -> cutoff.v1.Identifier
+	119, // 35: cutoff.v1.CutStep.due_at:type_name -> google.protobuf.Timestamp
+	119, // 36: cutoff.v1.CutStep.done_at:type_name -> google.protobuf.Timestamp
+	119, // 37: cutoff.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	35,  // 38: cutoff.v1.OpenCutResponse.cuts:type_name -> cutoff.v1.Cut
+	119, // 39: cutoff.v1.OpenCutResponse.durable_at:type_name -> google.protobuf.Timestamp
+	43,  // 40: cutoff.v1.PreviewCutResponse.devices:type_name -> cutoff.v1.PreviewDevice
+	37,  // 41: cutoff.v1.PreviewCutResponse.steps:type_name -> cutoff.v1.CutStep
+	119, // 42: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
+	36,  // 43: cutoff.v1.PreviewDevice.items:type_name -> cutoff.v1.CutItem
+	35,  // 44: cutoff.v1.ListCutsResponse.cuts:type_name -> cutoff.v1.Cut
+	35,  // 45: cutoff.v1.GetCutResponse.cut:type_name -> cutoff.v1.Cut
+	35,  // 46: cutoff.v1.GetCutResponse.cuts:type_name -> cutoff.v1.Cut
+	35,  // 47: cutoff.v1.WatchCutResponse.cut:type_name -> cutoff.v1.Cut
+	35,  // 48: cutoff.v1.ApproveCutResponse.cut:type_name -> cutoff.v1.Cut
+	35,  // 49: cutoff.v1.RefuseCutResponse.cut:type_name -> cutoff.v1.Cut
+	35,  // 50: cutoff.v1.LiftCutResponse.cut:type_name -> cutoff.v1.Cut
+	58,  // 51: cutoff.v1.CheckPolicyResponse.problems:type_name -> cutoff.v1.Problem
+	121, // 52: cutoff.v1.CatalogueChange.files:type_name -> cutoff.v1.CatalogueFile
+	119, // 53: cutoff.v1.CatalogueChange.asked_at:type_name -> google.protobuf.Timestamp
+	119, // 54: cutoff.v1.CatalogueChange.approved_at:type_name -> google.protobuf.Timestamp
+	119, // 55: cutoff.v1.CatalogueChange.promoted_at:type_name -> google.protobuf.Timestamp
+	119, // 56: cutoff.v1.CatalogueChange.withdrawn_at:type_name -> google.protobuf.Timestamp
+	60,  // 57: cutoff.v1.CatalogueChange.count:type_name -> cutoff.v1.CatalogueCount
+	119, // 58: cutoff.v1.CatalogueCount.at:type_name -> google.protobuf.Timestamp
+	61,  // 59: cutoff.v1.CatalogueCount.groups:type_name -> cutoff.v1.CatalogueGroupCount
+	121, // 60: cutoff.v1.ProposeCatalogueRequest.files:type_name -> cutoff.v1.CatalogueFile
+	59,  // 61: cutoff.v1.ProposeCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	62,  // 62: cutoff.v1.ProposeCatalogueResponse.problems:type_name -> cutoff.v1.FileProblem
+	59,  // 63: cutoff.v1.ListCatalogueResponse.changes:type_name -> cutoff.v1.CatalogueChange
+	59,  // 64: cutoff.v1.GetCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	59,  // 65: cutoff.v1.CountCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	59,  // 66: cutoff.v1.ApproveCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	59,  // 67: cutoff.v1.PromoteCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	59,  // 68: cutoff.v1.WithdrawCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	58,  // 69: cutoff.v1.ApplyPolicyResponse.problems:type_name -> cutoff.v1.Problem
+	119, // 70: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
+	119, // 71: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
+	119, // 72: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
+	118, // 73: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
+	81,  // 74: cutoff.v1.AddConnectorResponse.connector:type_name -> cutoff.v1.Connector
+	58,  // 75: cutoff.v1.AddConnectorResponse.problems:type_name -> cutoff.v1.Problem
+	81,  // 76: cutoff.v1.ListConnectorsResponse.connectors:type_name -> cutoff.v1.Connector
+	88,  // 77: cutoff.v1.TestConnectorResponse.checks:type_name -> cutoff.v1.ConnectorCheck
+	58,  // 78: cutoff.v1.CheckConnectorResponse.problems:type_name -> cutoff.v1.Problem
+	120, // 79: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
+	119, // 80: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
+	119, // 81: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
+	119, // 82: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
+	93,  // 83: cutoff.v1.AddCredentialResponse.credential:type_name -> cutoff.v1.Credential
+	93,  // 84: cutoff.v1.ListCredentialsResponse.credentials:type_name -> cutoff.v1.Credential
+	110, // 85: cutoff.v1.CreateUserResponse.user:type_name -> cutoff.v1.User
+	110, // 86: cutoff.v1.ListUsersResponse.users:type_name -> cutoff.v1.User
+	119, // 87: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	119, // 88: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
+	117, // 89: cutoff.v1.ListAPIKeysResponse.api_keys:type_name -> cutoff.v1.APIKey
+	117, // 90: cutoff.v1.RevokeAPIKeyResponse.api_key:type_name -> cutoff.v1.APIKey
+	119, // 91: cutoff.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
+	119, // 92: cutoff.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 93: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
+	2,   // 94: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
+	4,   // 95: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
+	11,  // 96: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
+	13,  // 97: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
+	15,  // 98: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
+	17,  // 99: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
+	19,  // 100: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
+	23,  // 101: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
+	25,  // 102: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
+	27,  // 103: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
+	30,  // 104: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
+	32,  // 105: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
+	39,  // 106: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
+	41,  // 107: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
+	44,  // 108: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
+	46,  // 109: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
+	48,  // 110: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
+	50,  // 111: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
+	52,  // 112: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
+	54,  // 113: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
+	56,  // 114: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
+	77,  // 115: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
+	79,  // 116: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
+	63,  // 117: cutoff.v1.AdminService.ProposeCatalogue:input_type -> cutoff.v1.ProposeCatalogueRequest
+	65,  // 118: cutoff.v1.AdminService.ListCatalogue:input_type -> cutoff.v1.ListCatalogueRequest
+	67,  // 119: cutoff.v1.AdminService.GetCatalogue:input_type -> cutoff.v1.GetCatalogueRequest
+	69,  // 120: cutoff.v1.AdminService.CountCatalogue:input_type -> cutoff.v1.CountCatalogueRequest
+	71,  // 121: cutoff.v1.AdminService.ApproveCatalogue:input_type -> cutoff.v1.ApproveCatalogueRequest
+	73,  // 122: cutoff.v1.AdminService.PromoteCatalogue:input_type -> cutoff.v1.PromoteCatalogueRequest
+	75,  // 123: cutoff.v1.AdminService.WithdrawCatalogue:input_type -> cutoff.v1.WithdrawCatalogueRequest
+	82,  // 124: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
+	84,  // 125: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
+	86,  // 126: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
+	89,  // 127: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
+	91,  // 128: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
+	94,  // 129: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
+	96,  // 130: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
+	98,  // 131: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
+	100, // 132: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
+	102, // 133: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
+	104, // 134: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
+	106, // 135: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
+	108, // 136: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
+	111, // 137: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
+	113, // 138: cutoff.v1.AdminService.ListAPIKeys:input_type -> cutoff.v1.ListAPIKeysRequest
+	115, // 139: cutoff.v1.AdminService.RevokeAPIKey:input_type -> cutoff.v1.RevokeAPIKeyRequest
+	1,   // 140: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
+	3,   // 141: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
+	5,   // 142: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
+	12,  // 143: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
+	14,  // 144: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
+	16,  // 145: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
+	18,  // 146: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
+	20,  // 147: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
+	24,  // 148: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
+	26,  // 149: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
+	28,  // 150: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
+	31,  // 151: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
+	34,  // 152: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
+	40,  // 153: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
+	42,  // 154: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
+	45,  // 155: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
+	47,  // 156: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
+	49,  // 157: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
+	51,  // 158: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
+	53,  // 159: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
+	55,  // 160: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
+	57,  // 161: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
+	78,  // 162: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
+	80,  // 163: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
+	64,  // 164: cutoff.v1.AdminService.ProposeCatalogue:output_type -> cutoff.v1.ProposeCatalogueResponse
+	66,  // 165: cutoff.v1.AdminService.ListCatalogue:output_type -> cutoff.v1.ListCatalogueResponse
+	68,  // 166: cutoff.v1.AdminService.GetCatalogue:output_type -> cutoff.v1.GetCatalogueResponse
+	70,  // 167: cutoff.v1.AdminService.CountCatalogue:output_type -> cutoff.v1.CountCatalogueResponse
+	72,  // 168: cutoff.v1.AdminService.ApproveCatalogue:output_type -> cutoff.v1.ApproveCatalogueResponse
+	74,  // 169: cutoff.v1.AdminService.PromoteCatalogue:output_type -> cutoff.v1.PromoteCatalogueResponse
+	76,  // 170: cutoff.v1.AdminService.WithdrawCatalogue:output_type -> cutoff.v1.WithdrawCatalogueResponse
+	83,  // 171: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
+	85,  // 172: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
+	87,  // 173: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
+	90,  // 174: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
+	92,  // 175: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
+	95,  // 176: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
+	97,  // 177: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
+	99,  // 178: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
+	101, // 179: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
+	103, // 180: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
+	105, // 181: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
+	107, // 182: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
+	109, // 183: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
+	112, // 184: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
+	114, // 185: cutoff.v1.AdminService.ListAPIKeys:output_type -> cutoff.v1.ListAPIKeysResponse
+	116, // 186: cutoff.v1.AdminService.RevokeAPIKey:output_type -> cutoff.v1.RevokeAPIKeyResponse
+	140, // [140:187] is the sub-list for method output_type
+	93,  // [93:140] is the sub-list for method input_type
+	93,  // [93:93] is the sub-list for extension type_name
+	93,  // [93:93] is the sub-list for extension extendee
+	0,   // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_admin_proto_init() }
@@ -6584,7 +7978,7 @@ func file_cutoff_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cutoff_v1_admin_proto_rawDesc), len(file_cutoff_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   100,
+			NumMessages:   119,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,46 +23,53 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_CreateToken_FullMethodName     = "/cutoff.v1.AdminService/CreateToken"
-	AdminService_ListTokens_FullMethodName      = "/cutoff.v1.AdminService/ListTokens"
-	AdminService_RevokeToken_FullMethodName     = "/cutoff.v1.AdminService/RevokeToken"
-	AdminService_ListDevices_FullMethodName     = "/cutoff.v1.AdminService/ListDevices"
-	AdminService_GetDevice_FullMethodName       = "/cutoff.v1.AdminService/GetDevice"
-	AdminService_AssignDevice_FullMethodName    = "/cutoff.v1.AdminService/AssignDevice"
-	AdminService_RetireDevice_FullMethodName    = "/cutoff.v1.AdminService/RetireDevice"
-	AdminService_DecideDevice_FullMethodName    = "/cutoff.v1.AdminService/DecideDevice"
-	AdminService_ListPeople_FullMethodName      = "/cutoff.v1.AdminService/ListPeople"
-	AdminService_GetPerson_FullMethodName       = "/cutoff.v1.AdminService/GetPerson"
-	AdminService_LinkPerson_FullMethodName      = "/cutoff.v1.AdminService/LinkPerson"
-	AdminService_ListGroups_FullMethodName      = "/cutoff.v1.AdminService/ListGroups"
-	AdminService_SetGroup_FullMethodName        = "/cutoff.v1.AdminService/SetGroup"
-	AdminService_OpenCut_FullMethodName         = "/cutoff.v1.AdminService/OpenCut"
-	AdminService_PreviewCut_FullMethodName      = "/cutoff.v1.AdminService/PreviewCut"
-	AdminService_ListCuts_FullMethodName        = "/cutoff.v1.AdminService/ListCuts"
-	AdminService_GetCut_FullMethodName          = "/cutoff.v1.AdminService/GetCut"
-	AdminService_WatchCut_FullMethodName        = "/cutoff.v1.AdminService/WatchCut"
-	AdminService_ApproveCut_FullMethodName      = "/cutoff.v1.AdminService/ApproveCut"
-	AdminService_RefuseCut_FullMethodName       = "/cutoff.v1.AdminService/RefuseCut"
-	AdminService_LiftCut_FullMethodName         = "/cutoff.v1.AdminService/LiftCut"
-	AdminService_CheckPolicy_FullMethodName     = "/cutoff.v1.AdminService/CheckPolicy"
-	AdminService_ApplyPolicy_FullMethodName     = "/cutoff.v1.AdminService/ApplyPolicy"
-	AdminService_GetPolicy_FullMethodName       = "/cutoff.v1.AdminService/GetPolicy"
-	AdminService_AddConnector_FullMethodName    = "/cutoff.v1.AdminService/AddConnector"
-	AdminService_ListConnectors_FullMethodName  = "/cutoff.v1.AdminService/ListConnectors"
-	AdminService_TestConnector_FullMethodName   = "/cutoff.v1.AdminService/TestConnector"
-	AdminService_CheckConnector_FullMethodName  = "/cutoff.v1.AdminService/CheckConnector"
-	AdminService_RemoveConnector_FullMethodName = "/cutoff.v1.AdminService/RemoveConnector"
-	AdminService_AddCredential_FullMethodName   = "/cutoff.v1.AdminService/AddCredential"
-	AdminService_ListCredentials_FullMethodName = "/cutoff.v1.AdminService/ListCredentials"
-	AdminService_GetEvidenceKey_FullMethodName  = "/cutoff.v1.AdminService/GetEvidenceKey"
-	AdminService_ExportEvidence_FullMethodName  = "/cutoff.v1.AdminService/ExportEvidence"
-	AdminService_CheckEvidence_FullMethodName   = "/cutoff.v1.AdminService/CheckEvidence"
-	AdminService_CreateUser_FullMethodName      = "/cutoff.v1.AdminService/CreateUser"
-	AdminService_ListUsers_FullMethodName       = "/cutoff.v1.AdminService/ListUsers"
-	AdminService_RemoveUser_FullMethodName      = "/cutoff.v1.AdminService/RemoveUser"
-	AdminService_CreateAPIKey_FullMethodName    = "/cutoff.v1.AdminService/CreateAPIKey"
-	AdminService_ListAPIKeys_FullMethodName     = "/cutoff.v1.AdminService/ListAPIKeys"
-	AdminService_RevokeAPIKey_FullMethodName    = "/cutoff.v1.AdminService/RevokeAPIKey"
+	AdminService_CreateToken_FullMethodName       = "/cutoff.v1.AdminService/CreateToken"
+	AdminService_ListTokens_FullMethodName        = "/cutoff.v1.AdminService/ListTokens"
+	AdminService_RevokeToken_FullMethodName       = "/cutoff.v1.AdminService/RevokeToken"
+	AdminService_ListDevices_FullMethodName       = "/cutoff.v1.AdminService/ListDevices"
+	AdminService_GetDevice_FullMethodName         = "/cutoff.v1.AdminService/GetDevice"
+	AdminService_AssignDevice_FullMethodName      = "/cutoff.v1.AdminService/AssignDevice"
+	AdminService_RetireDevice_FullMethodName      = "/cutoff.v1.AdminService/RetireDevice"
+	AdminService_DecideDevice_FullMethodName      = "/cutoff.v1.AdminService/DecideDevice"
+	AdminService_ListPeople_FullMethodName        = "/cutoff.v1.AdminService/ListPeople"
+	AdminService_GetPerson_FullMethodName         = "/cutoff.v1.AdminService/GetPerson"
+	AdminService_LinkPerson_FullMethodName        = "/cutoff.v1.AdminService/LinkPerson"
+	AdminService_ListGroups_FullMethodName        = "/cutoff.v1.AdminService/ListGroups"
+	AdminService_SetGroup_FullMethodName          = "/cutoff.v1.AdminService/SetGroup"
+	AdminService_OpenCut_FullMethodName           = "/cutoff.v1.AdminService/OpenCut"
+	AdminService_PreviewCut_FullMethodName        = "/cutoff.v1.AdminService/PreviewCut"
+	AdminService_ListCuts_FullMethodName          = "/cutoff.v1.AdminService/ListCuts"
+	AdminService_GetCut_FullMethodName            = "/cutoff.v1.AdminService/GetCut"
+	AdminService_WatchCut_FullMethodName          = "/cutoff.v1.AdminService/WatchCut"
+	AdminService_ApproveCut_FullMethodName        = "/cutoff.v1.AdminService/ApproveCut"
+	AdminService_RefuseCut_FullMethodName         = "/cutoff.v1.AdminService/RefuseCut"
+	AdminService_LiftCut_FullMethodName           = "/cutoff.v1.AdminService/LiftCut"
+	AdminService_CheckPolicy_FullMethodName       = "/cutoff.v1.AdminService/CheckPolicy"
+	AdminService_ApplyPolicy_FullMethodName       = "/cutoff.v1.AdminService/ApplyPolicy"
+	AdminService_GetPolicy_FullMethodName         = "/cutoff.v1.AdminService/GetPolicy"
+	AdminService_ProposeCatalogue_FullMethodName  = "/cutoff.v1.AdminService/ProposeCatalogue"
+	AdminService_ListCatalogue_FullMethodName     = "/cutoff.v1.AdminService/ListCatalogue"
+	AdminService_GetCatalogue_FullMethodName      = "/cutoff.v1.AdminService/GetCatalogue"
+	AdminService_CountCatalogue_FullMethodName    = "/cutoff.v1.AdminService/CountCatalogue"
+	AdminService_ApproveCatalogue_FullMethodName  = "/cutoff.v1.AdminService/ApproveCatalogue"
+	AdminService_PromoteCatalogue_FullMethodName  = "/cutoff.v1.AdminService/PromoteCatalogue"
+	AdminService_WithdrawCatalogue_FullMethodName = "/cutoff.v1.AdminService/WithdrawCatalogue"
+	AdminService_AddConnector_FullMethodName      = "/cutoff.v1.AdminService/AddConnector"
+	AdminService_ListConnectors_FullMethodName    = "/cutoff.v1.AdminService/ListConnectors"
+	AdminService_TestConnector_FullMethodName     = "/cutoff.v1.AdminService/TestConnector"
+	AdminService_CheckConnector_FullMethodName    = "/cutoff.v1.AdminService/CheckConnector"
+	AdminService_RemoveConnector_FullMethodName   = "/cutoff.v1.AdminService/RemoveConnector"
+	AdminService_AddCredential_FullMethodName     = "/cutoff.v1.AdminService/AddCredential"
+	AdminService_ListCredentials_FullMethodName   = "/cutoff.v1.AdminService/ListCredentials"
+	AdminService_GetEvidenceKey_FullMethodName    = "/cutoff.v1.AdminService/GetEvidenceKey"
+	AdminService_ExportEvidence_FullMethodName    = "/cutoff.v1.AdminService/ExportEvidence"
+	AdminService_CheckEvidence_FullMethodName     = "/cutoff.v1.AdminService/CheckEvidence"
+	AdminService_CreateUser_FullMethodName        = "/cutoff.v1.AdminService/CreateUser"
+	AdminService_ListUsers_FullMethodName         = "/cutoff.v1.AdminService/ListUsers"
+	AdminService_RemoveUser_FullMethodName        = "/cutoff.v1.AdminService/RemoveUser"
+	AdminService_CreateAPIKey_FullMethodName      = "/cutoff.v1.AdminService/CreateAPIKey"
+	AdminService_ListAPIKeys_FullMethodName       = "/cutoff.v1.AdminService/ListAPIKeys"
+	AdminService_RevokeAPIKey_FullMethodName      = "/cutoff.v1.AdminService/RevokeAPIKey"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -100,6 +107,17 @@ type AdminServiceClient interface {
 	CheckPolicy(ctx context.Context, in *CheckPolicyRequest, opts ...grpc.CallOption) (*CheckPolicyResponse, error)
 	ApplyPolicy(ctx context.Context, in *ApplyPolicyRequest, opts ...grpc.CallOption) (*ApplyPolicyResponse, error)
 	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
+	// ProposeCatalogue checks product files and keeps them as a proposal.
+	ProposeCatalogue(ctx context.Context, in *ProposeCatalogueRequest, opts ...grpc.CallOption) (*ProposeCatalogueResponse, error)
+	ListCatalogue(ctx context.Context, in *ListCatalogueRequest, opts ...grpc.CallOption) (*ListCatalogueResponse, error)
+	GetCatalogue(ctx context.Context, in *GetCatalogueRequest, opts ...grpc.CallOption) (*GetCatalogueResponse, error)
+	// CountCatalogue asks connected devices what a cut would take with a change.
+	CountCatalogue(ctx context.Context, in *CountCatalogueRequest, opts ...grpc.CallOption) (*CountCatalogueResponse, error)
+	// ApproveCatalogue lets it out to the canary group, PromoteCatalogue to all;
+	// the asker may do neither. WithdrawCatalogue takes it back.
+	ApproveCatalogue(ctx context.Context, in *ApproveCatalogueRequest, opts ...grpc.CallOption) (*ApproveCatalogueResponse, error)
+	PromoteCatalogue(ctx context.Context, in *PromoteCatalogueRequest, opts ...grpc.CallOption) (*PromoteCatalogueResponse, error)
+	WithdrawCatalogue(ctx context.Context, in *WithdrawCatalogueRequest, opts ...grpc.CallOption) (*WithdrawCatalogueResponse, error)
 	AddConnector(ctx context.Context, in *AddConnectorRequest, opts ...grpc.CallOption) (*AddConnectorResponse, error)
 	ListConnectors(ctx context.Context, in *ListConnectorsRequest, opts ...grpc.CallOption) (*ListConnectorsResponse, error)
 	TestConnector(ctx context.Context, in *TestConnectorRequest, opts ...grpc.CallOption) (*TestConnectorResponse, error)
@@ -378,6 +396,76 @@ func (c *adminServiceClient) GetPolicy(ctx context.Context, in *GetPolicyRequest
 	return out, nil
 }
 
+func (c *adminServiceClient) ProposeCatalogue(ctx context.Context, in *ProposeCatalogueRequest, opts ...grpc.CallOption) (*ProposeCatalogueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProposeCatalogueResponse)
+	err := c.cc.Invoke(ctx, AdminService_ProposeCatalogue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListCatalogue(ctx context.Context, in *ListCatalogueRequest, opts ...grpc.CallOption) (*ListCatalogueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCatalogueResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListCatalogue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) GetCatalogue(ctx context.Context, in *GetCatalogueRequest, opts ...grpc.CallOption) (*GetCatalogueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCatalogueResponse)
+	err := c.cc.Invoke(ctx, AdminService_GetCatalogue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) CountCatalogue(ctx context.Context, in *CountCatalogueRequest, opts ...grpc.CallOption) (*CountCatalogueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CountCatalogueResponse)
+	err := c.cc.Invoke(ctx, AdminService_CountCatalogue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ApproveCatalogue(ctx context.Context, in *ApproveCatalogueRequest, opts ...grpc.CallOption) (*ApproveCatalogueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApproveCatalogueResponse)
+	err := c.cc.Invoke(ctx, AdminService_ApproveCatalogue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) PromoteCatalogue(ctx context.Context, in *PromoteCatalogueRequest, opts ...grpc.CallOption) (*PromoteCatalogueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PromoteCatalogueResponse)
+	err := c.cc.Invoke(ctx, AdminService_PromoteCatalogue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) WithdrawCatalogue(ctx context.Context, in *WithdrawCatalogueRequest, opts ...grpc.CallOption) (*WithdrawCatalogueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WithdrawCatalogueResponse)
+	err := c.cc.Invoke(ctx, AdminService_WithdrawCatalogue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) AddConnector(ctx context.Context, in *AddConnectorRequest, opts ...grpc.CallOption) (*AddConnectorResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AddConnectorResponse)
@@ -573,6 +661,17 @@ type AdminServiceServer interface {
 	CheckPolicy(context.Context, *CheckPolicyRequest) (*CheckPolicyResponse, error)
 	ApplyPolicy(context.Context, *ApplyPolicyRequest) (*ApplyPolicyResponse, error)
 	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
+	// ProposeCatalogue checks product files and keeps them as a proposal.
+	ProposeCatalogue(context.Context, *ProposeCatalogueRequest) (*ProposeCatalogueResponse, error)
+	ListCatalogue(context.Context, *ListCatalogueRequest) (*ListCatalogueResponse, error)
+	GetCatalogue(context.Context, *GetCatalogueRequest) (*GetCatalogueResponse, error)
+	// CountCatalogue asks connected devices what a cut would take with a change.
+	CountCatalogue(context.Context, *CountCatalogueRequest) (*CountCatalogueResponse, error)
+	// ApproveCatalogue lets it out to the canary group, PromoteCatalogue to all;
+	// the asker may do neither. WithdrawCatalogue takes it back.
+	ApproveCatalogue(context.Context, *ApproveCatalogueRequest) (*ApproveCatalogueResponse, error)
+	PromoteCatalogue(context.Context, *PromoteCatalogueRequest) (*PromoteCatalogueResponse, error)
+	WithdrawCatalogue(context.Context, *WithdrawCatalogueRequest) (*WithdrawCatalogueResponse, error)
 	AddConnector(context.Context, *AddConnectorRequest) (*AddConnectorResponse, error)
 	ListConnectors(context.Context, *ListConnectorsRequest) (*ListConnectorsResponse, error)
 	TestConnector(context.Context, *TestConnectorRequest) (*TestConnectorResponse, error)
@@ -673,6 +772,27 @@ func (UnimplementedAdminServiceServer) ApplyPolicy(context.Context, *ApplyPolicy
 }
 func (UnimplementedAdminServiceServer) GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPolicy not implemented")
+}
+func (UnimplementedAdminServiceServer) ProposeCatalogue(context.Context, *ProposeCatalogueRequest) (*ProposeCatalogueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ProposeCatalogue not implemented")
+}
+func (UnimplementedAdminServiceServer) ListCatalogue(context.Context, *ListCatalogueRequest) (*ListCatalogueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCatalogue not implemented")
+}
+func (UnimplementedAdminServiceServer) GetCatalogue(context.Context, *GetCatalogueRequest) (*GetCatalogueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCatalogue not implemented")
+}
+func (UnimplementedAdminServiceServer) CountCatalogue(context.Context, *CountCatalogueRequest) (*CountCatalogueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CountCatalogue not implemented")
+}
+func (UnimplementedAdminServiceServer) ApproveCatalogue(context.Context, *ApproveCatalogueRequest) (*ApproveCatalogueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveCatalogue not implemented")
+}
+func (UnimplementedAdminServiceServer) PromoteCatalogue(context.Context, *PromoteCatalogueRequest) (*PromoteCatalogueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PromoteCatalogue not implemented")
+}
+func (UnimplementedAdminServiceServer) WithdrawCatalogue(context.Context, *WithdrawCatalogueRequest) (*WithdrawCatalogueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WithdrawCatalogue not implemented")
 }
 func (UnimplementedAdminServiceServer) AddConnector(context.Context, *AddConnectorRequest) (*AddConnectorResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddConnector not implemented")
@@ -1168,6 +1288,132 @@ func _AdminService_GetPolicy_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ProposeCatalogue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProposeCatalogueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ProposeCatalogue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ProposeCatalogue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ProposeCatalogue(ctx, req.(*ProposeCatalogueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListCatalogue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCatalogueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListCatalogue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListCatalogue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListCatalogue(ctx, req.(*ListCatalogueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_GetCatalogue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCatalogueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetCatalogue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetCatalogue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetCatalogue(ctx, req.(*GetCatalogueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_CountCatalogue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CountCatalogueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).CountCatalogue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_CountCatalogue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).CountCatalogue(ctx, req.(*CountCatalogueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ApproveCatalogue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveCatalogueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ApproveCatalogue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ApproveCatalogue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ApproveCatalogue(ctx, req.(*ApproveCatalogueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_PromoteCatalogue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PromoteCatalogueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).PromoteCatalogue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_PromoteCatalogue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).PromoteCatalogue(ctx, req.(*PromoteCatalogueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_WithdrawCatalogue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WithdrawCatalogueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).WithdrawCatalogue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_WithdrawCatalogue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).WithdrawCatalogue(ctx, req.(*WithdrawCatalogueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_AddConnector_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AddConnectorRequest)
 	if err := dec(in); err != nil {
@@ -1554,6 +1800,34 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetPolicy",
 			Handler:    _AdminService_GetPolicy_Handler,
+		},
+		{
+			MethodName: "ProposeCatalogue",
+			Handler:    _AdminService_ProposeCatalogue_Handler,
+		},
+		{
+			MethodName: "ListCatalogue",
+			Handler:    _AdminService_ListCatalogue_Handler,
+		},
+		{
+			MethodName: "GetCatalogue",
+			Handler:    _AdminService_GetCatalogue_Handler,
+		},
+		{
+			MethodName: "CountCatalogue",
+			Handler:    _AdminService_CountCatalogue_Handler,
+		},
+		{
+			MethodName: "ApproveCatalogue",
+			Handler:    _AdminService_ApproveCatalogue_Handler,
+		},
+		{
+			MethodName: "PromoteCatalogue",
+			Handler:    _AdminService_PromoteCatalogue_Handler,
+		},
+		{
+			MethodName: "WithdrawCatalogue",
+			Handler:    _AdminService_WithdrawCatalogue_Handler,
 		},
 		{
 			MethodName: "AddConnector",
