@@ -255,6 +255,7 @@ func TestEveryPageFitsAndIsPictured(t *testing.T) {
 		{"connectors", "/connectors", ".list"},
 		{"tokens", "/tokens", ".list"},
 		{"policy", "/policy", ".code"},
+		{"catalogue", "/catalogue", ".change"},
 	}
 	for _, width := range []int64{1440, 390} {
 		for _, dark := range []bool{false, true} {

@@ -41,6 +41,12 @@ type Admin interface {
 	RevokeToken(context.Context, *cutoffv1.RevokeTokenRequest) (*cutoffv1.RevokeTokenResponse, error)
 	GetPolicy(context.Context, *cutoffv1.GetPolicyRequest) (*cutoffv1.GetPolicyResponse, error)
 	ListConnectors(context.Context, *cutoffv1.ListConnectorsRequest) (*cutoffv1.ListConnectorsResponse, error)
+
+	ListCatalogue(context.Context, *cutoffv1.ListCatalogueRequest) (*cutoffv1.ListCatalogueResponse, error)
+	CountCatalogue(context.Context, *cutoffv1.CountCatalogueRequest) (*cutoffv1.CountCatalogueResponse, error)
+	ApproveCatalogue(context.Context, *cutoffv1.ApproveCatalogueRequest) (*cutoffv1.ApproveCatalogueResponse, error)
+	PromoteCatalogue(context.Context, *cutoffv1.PromoteCatalogueRequest) (*cutoffv1.PromoteCatalogueResponse, error)
+	WithdrawCatalogue(context.Context, *cutoffv1.WithdrawCatalogueRequest) (*cutoffv1.WithdrawCatalogueResponse, error)
 }
 
 // Auth knows the operators. It limits attempts itself, per source.
@@ -171,6 +177,11 @@ func (c *Console) routes() http.Handler {
 	page("POST /tokens", c.createToken)
 	page("POST /tokens/{id}/revoke", c.revokeToken)
 	page("GET /policy", c.policy)
+	page("GET /catalogue", c.catalogue)
+	page("POST /catalogue/{id}/count", c.onChange("CountCatalogue", c.countChange))
+	page("POST /catalogue/{id}/approve", c.onChange("ApproveCatalogue", c.approveChange))
+	page("POST /catalogue/{id}/promote", c.onChange("PromoteCatalogue", c.promoteChange))
+	page("POST /catalogue/{id}/withdraw", c.onChange("WithdrawCatalogue", c.withdrawChange))
 
 	mux.HandleFunc("/", c.nowhere)
 	return mux

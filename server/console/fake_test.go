@@ -38,6 +38,7 @@ type backend struct {
 	conns    []*cutoffv1.Connector
 	tokens   []*cutoffv1.Token
 	policy   *cutoffv1.GetPolicyResponse
+	changes  []*cutoffv1.CatalogueChange
 	watchers map[string][]chan struct{}
 	sessions map[string]flow.Actor
 	users    map[string]string // name to password; the role is its prefix
@@ -300,7 +301,9 @@ func (b *backend) ExportEvidence(ctx context.Context, r *cutoffv1.ExportEvidence
 
 func (b *backend) ListGroups(ctx context.Context, _ *cutoffv1.ListGroupsRequest) (*cutoffv1.ListGroupsResponse, error) {
 	defer b.called(ctx, "ListGroups")()
-	return &cutoffv1.ListGroupsResponse{Groups: []*cutoffv1.Group{{Group: "default"}, {Group: "finance"}}}, nil
+	return &cutoffv1.ListGroupsResponse{Groups: []*cutoffv1.Group{{Group: "default"}, {
+		Group: "finance", Keyring: "everything", Accounts: []string{"example.com"}, Policies: []string{"gnupg"}, WorkTrees: []string{"~/src"}, CatalogueVersion: 4,
+	}}}, nil
 }
 
 func (b *backend) ListTokens(ctx context.Context, _ *cutoffv1.ListTokensRequest) (*cutoffv1.ListTokensResponse, error) {
@@ -343,11 +346,55 @@ func (b *backend) ListConnectors(ctx context.Context, _ *cutoffv1.ListConnectors
 	return clone(&cutoffv1.ListConnectorsResponse{Connectors: b.conns}), nil
 }
 
+func (b *backend) ListCatalogue(ctx context.Context, _ *cutoffv1.ListCatalogueRequest) (*cutoffv1.ListCatalogueResponse, error) {
+	defer b.called(ctx, "ListCatalogue")()
+	return clone(&cutoffv1.ListCatalogueResponse{Changes: b.changes}), nil
+}
+
+// move takes a change a step on.
+func (b *backend) move(id, to string) (*cutoffv1.CatalogueChange, error) {
+	for _, k := range b.changes {
+		if k.GetChangeId() == id {
+			if to != "" {
+				k.State = to
+			}
+			return clone(k), nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, "there is no catalogue change %q", id)
+}
+
+func (b *backend) CountCatalogue(ctx context.Context, r *cutoffv1.CountCatalogueRequest) (*cutoffv1.CountCatalogueResponse, error) {
+	defer b.called(ctx, "CountCatalogue")()
+	k, err := b.move(r.GetChangeId(), "")
+	return &cutoffv1.CountCatalogueResponse{Change: k}, err
+}
+
+func (b *backend) ApproveCatalogue(ctx context.Context, r *cutoffv1.ApproveCatalogueRequest) (*cutoffv1.ApproveCatalogueResponse, error) {
+	defer b.called(ctx, "ApproveCatalogue")()
+	k, err := b.move(r.GetChangeId(), "canary")
+	return &cutoffv1.ApproveCatalogueResponse{Change: k}, err
+}
+
+func (b *backend) PromoteCatalogue(ctx context.Context, r *cutoffv1.PromoteCatalogueRequest) (*cutoffv1.PromoteCatalogueResponse, error) {
+	defer b.called(ctx, "PromoteCatalogue")()
+	k, err := b.move(r.GetChangeId(), "active")
+	return &cutoffv1.PromoteCatalogueResponse{Change: k}, err
+}
+
+func (b *backend) WithdrawCatalogue(ctx context.Context, r *cutoffv1.WithdrawCatalogueRequest) (*cutoffv1.WithdrawCatalogueResponse, error) {
+	defer b.called(ctx, "WithdrawCatalogue")()
+	k, err := b.move(r.GetChangeId(), "withdrawn")
+	return &cutoffv1.WithdrawCatalogueResponse{Change: k}, err
+}
+
 // may is the shape of the API's table.
 func may(role, method string) bool {
 	switch method {
-	case "ListDevices", "GetDevice", "ListPeople", "GetPerson", "ListGroups", "ListCuts", "GetCut", "GetPolicy", "ListConnectors", "ExportEvidence":
+	case "ListDevices", "GetDevice", "ListPeople", "GetPerson", "ListGroups", "ListCuts", "GetCut", "GetPolicy", "ListConnectors", "ExportEvidence", "ListCatalogue":
 		return role == "viewer" || role == "operator" || role == "admin"
+	case "CountCatalogue", "ApproveCatalogue", "PromoteCatalogue", "WithdrawCatalogue":
+		return role == "admin"
 	default:
 		return role == "operator" || role == "admin"
 	}

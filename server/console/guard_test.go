@@ -121,7 +121,7 @@ func TestNoPageHasInlineScriptOrStyle(t *testing.T) {
 	s := newSite(t)
 	v := s.visitor().signIn("admin-ada")
 	inline := regexp.MustCompile(`(?i)<script(?:>|\s+(?:[^s]|s[^r]))|<style|\sstyle=|\son[a-z]+="|javascript:`)
-	for _, path := range []string{"/login", "/setup", "/devices", "/devices/dev_7f3k2m9q", "/cuts", "/cuts/cut_held", "/people", "/people/per_ada", "/tokens", "/policy", "/connectors"} {
+	for _, path := range []string{"/login", "/setup", "/devices", "/devices/dev_7f3k2m9q", "/cuts", "/cuts/cut_held", "/people", "/people/per_ada", "/tokens", "/policy", "/catalogue", "/connectors"} {
 		if found := inline.FindString(v.get(path).body); found != "" {
 			t.Errorf("%s holds %q", path, found)
 		}
@@ -155,7 +155,7 @@ func TestTheSessionCookieIsOutOfReachOfScriptsAndOtherSites(t *testing.T) {
 func TestNothingIsShownOrDoneWithoutASession(t *testing.T) {
 	s := newSite(t)
 	v := s.visitor()
-	for _, path := range []string{"/", "/devices", "/devices/dev_7f3k2m9q", "/cuts", "/cuts/cut_open", "/cuts/cut_open/evidence", "/people", "/people/per_ada", "/connectors", "/tokens", "/policy"} {
+	for _, path := range []string{"/", "/devices", "/devices/dev_7f3k2m9q", "/cuts", "/cuts/cut_open", "/cuts/cut_open/evidence", "/people", "/people/per_ada", "/connectors", "/tokens", "/policy", "/catalogue"} {
 		a := v.get(path)
 		wantStatus(t, path, a, http.StatusSeeOther)
 		if !strings.HasPrefix(a.Header.Get("Location"), "/login") {

@@ -158,6 +158,7 @@ func fill(b *backend) {
 		{TokenId: "tok_a81f", Group: "default", Uses: 25, Used: 7, State: "live", ExpiresAt: at(now, -5*time.Hour), CreatedBy: "admin-ada"},
 		{TokenId: "tok_77c0", Group: "finance", Uses: 1, Used: 1, State: "used-up", ExpiresAt: at(now, 20*time.Hour), CreatedBy: "operator-olu"},
 	}
+	b.changes = sampleChanges(now)
 	b.policy = &cutoffv1.GetPolicyResponse{Version: 4, AppliedBy: "admin-ada", AppliedAt: at(now, 49*time.Hour), Yaml: samplePolicy}
 }
 
@@ -172,3 +173,17 @@ groups:
       when: posture.firewall_on == true
       consequence: warn
 `
+
+func sampleChanges(now time.Time) []*cutoffv1.CatalogueChange {
+	files := []*cutoffv1.CatalogueFile{{Name: "acme.yaml", Yaml: "id: org-acme\nproduct: Acme CLI\ncredentials:\n  - id: org-acme-token\n    what: <b>its token</b>\n"}}
+	count := &cutoffv1.CatalogueCount{At: at(now, time.Hour), Devices: 7, Asked: 2, Answered: 2, Matching: 1, Items: 3,
+		Groups:   []*cutoffv1.CatalogueGroupCount{{Group: "default", Devices: 5, Answered: 1}, {Group: "pilots", Devices: 2, Answered: 1, Matching: 1, Items: 3}},
+		Problems: []string{"the device did not answer in time"}}
+	return []*cutoffv1.CatalogueChange{
+		{ChangeId: "cat_proposed", State: "proposed", Canary: "pilots", Files: files, Products: []string{"org-acme"}, Reason: "The new command line keeps its token in a file.",
+			AskedBy: "admin-ben", AskedAt: at(now, 2*time.Hour), Count: count},
+		{ChangeId: "cat_canary", State: "canary", Version: 5, Canary: "pilots", Files: files, Products: []string{"org-beta", "org-gamma"}, AskedBy: "admin-ben", AskedAt: at(now, 50*time.Hour),
+			ApprovedBy: "admin-ada", ApprovedAt: at(now, 49*time.Hour), Count: count, CanaryDevices: 2, CanaryPlanned: 1, CanaryMatching: 1, CanaryItems: 3},
+		{ChangeId: "cat_own", State: "proposed", Canary: "pilots", Files: files, Products: []string{"org-own"}, AskedBy: "admin-ada", AskedAt: at(now, time.Minute)},
+	}
+}
