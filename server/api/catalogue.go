@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 
+	"golang.org/x/sync/errgroup"
+
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/server/flow"
 )
@@ -14,6 +16,10 @@ type Catalogues interface {
 	DueCatalogue(ctx context.Context, peer flow.Peer, held flow.HeldCatalogue) ([]byte, error)
 }
 
+// together bounds catalogues being drawn up at once: a change reaches a whole
+// fleet, and what is urgent shares its database.
+const together = 16
+
 // Recatalogue makes the streams of these devices, or all streams if there are
 // none, look whether another catalogue is due.
 func (h *Hub) Recatalogue(deviceIDs ...string) {
@@ -21,24 +27,66 @@ func (h *Hub) Recatalogue(deviceIDs ...string) {
 	defer h.mu.Unlock()
 	if len(deviceIDs) == 0 {
 		for _, s := range h.sessions {
-			s.look()
-			h.enqueue(s)
+			h.look(s)
 		}
 		return
 	}
 	for _, id := range deviceIDs {
 		if s := h.sessions[id]; s != nil {
-			s.look()
-			h.enqueue(s)
+			h.look(s)
 		}
 	}
 }
 
-// look makes the next delivery ask for a catalogue.
-func (s *session) look() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.recheck = true
+// look puts s in the line for a catalogue, once; h.mu is held.
+func (h *Hub) look(s *session) {
+	if s.looking {
+		return
+	}
+	s.looking = true
+	h.behind = append(h.behind, s)
+	select {
+	case h.behindMore <- struct{}{}:
+	default:
+	}
+}
+
+// nextBehind takes the first session in that line, or nil. Whatever changes
+// from here on puts it in the line again.
+func (h *Hub) nextBehind() *session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.behind) == 0 {
+		h.behind = nil
+		return nil
+	}
+	s := h.behind[0]
+	h.behind[0] = nil
+	h.behind = h.behind[1:]
+	s.looking = false
+	return s
+}
+
+// runCatalogues serves the line until ctx ends.
+func (h *Hub) runCatalogues(ctx context.Context, orders Orders) {
+	catalogues, can := orders.(Catalogues)
+	if !can {
+		return
+	}
+	var work errgroup.Group
+	work.SetLimit(together)
+	for ctx.Err() == nil {
+		s := h.nextBehind()
+		if s != nil {
+			work.Go(func() error { h.catalogue(ctx, catalogues, s); return nil })
+			continue
+		}
+		select {
+		case <-h.behindMore:
+		case <-ctx.Done():
+		}
+	}
+	_ = work.Wait() // each failure was logged
 }
 
 // keeps notes what the device says it keeps.
@@ -49,36 +97,32 @@ func (s *session) keeps(held *cutoffv1.CatalogueHeld) flow.HeldCatalogue {
 	return s.held
 }
 
-// looking takes what is to be looked for.
-func (s *session) looking() (flow.HeldCatalogue, bool) {
+// keeping is what it keeps.
+func (s *session) keeping() flow.HeldCatalogue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	look := s.recheck
-	s.recheck = false
-	return s.held, look
+	return s.held
 }
 
-// catalogue is the message with the catalogue that is due, or nil. A failure
-// costs the device nothing but time: it is asked for again at the next contact.
-func (h *Hub) catalogue(ctx context.Context, orders Orders, s *session) *cutoffv1.ConnectResponse {
-	held, look := s.looking()
-	catalogues, can := orders.(Catalogues)
-	if !look || !can {
-		return nil
-	}
+// catalogue sends the catalogue that is due, if one is. A failure costs the
+// device nothing but time: it is looked for again at the next contact.
+func (h *Hub) catalogue(ctx context.Context, catalogues Catalogues, s *session) {
 	ctx, cancel := context.WithTimeout(ctx, orderTime)
 	defer cancel()
-	envelope, err := catalogues.DueCatalogue(ctx, s.peer, held)
+	envelope, err := catalogues.DueCatalogue(ctx, s.peer, s.keeping())
 	if err != nil {
 		if ctx.Err() == nil {
 			h.log.ErrorContext(ctx, "draw up a catalogue", "device_id", s.peer.DeviceID, "err", err)
 		}
-		return nil
+		return
 	}
 	if envelope == nil {
-		return nil
+		return
 	}
-	return &cutoffv1.ConnectResponse{Message: &cutoffv1.ConnectResponse_Catalogue{Catalogue: envelope}}
+	m := &cutoffv1.ConnectResponse{Message: &cutoffv1.ConnectResponse_Catalogue{Catalogue: envelope}}
+	if err := s.send(m); err != nil {
+		s.end(err)
+	}
 }
 
 // taken notes that the device keeps a catalogue now.

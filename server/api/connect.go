@@ -82,7 +82,6 @@ func (a *agents) greet(s *session) error {
 	if held := hello.GetCatalogue(); len(held.GetContent()) <= maxContent {
 		s.keeps(held)
 	}
-	s.look()
 	if len(welcome.Roster) > 0 {
 		if err := s.send(rosterMessage(welcome.Roster)); err != nil {
 			return err

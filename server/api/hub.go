@@ -49,11 +49,15 @@ type Hub struct {
 	draining bool
 	// signal has room for one: there is something in due.
 	signal chan struct{}
+	// behind are sessions whose catalogue may be old. They have a line of their
+	// own, in which no order ever waits.
+	behind     []*session
+	behindMore chan struct{}
 }
 
 // NewHub makes a hub without streams. Run must run for Wake to have effect.
 func NewHub(log *slog.Logger) *Hub {
-	return &Hub{log: log, sessions: make(map[string]*session), signal: make(chan struct{}, 1)}
+	return &Hub{log: log, sessions: make(map[string]*session), signal: make(chan struct{}, 1), behindMore: make(chan struct{}, 1)}
 }
 
 // Wake makes the device's stream, if there is one, look for a due order. It
@@ -132,6 +136,7 @@ func (h *Hub) join(s *session) bool {
 	}
 	h.sessions[s.peer.DeviceID] = s
 	h.enqueue(s)
+	h.look(s)
 	return true
 }
 
@@ -151,6 +156,7 @@ func (h *Hub) leave(s *session) bool {
 func (h *Hub) Run(ctx context.Context, orders Orders) error {
 	var work sync.WaitGroup
 	defer work.Wait()
+	work.Go(func() { h.runCatalogues(ctx, orders) })
 	slots := make(chan struct{}, deliveries)
 	tick := time.NewTicker(reconcileEvery)
 	defer tick.Stop()
@@ -245,12 +251,6 @@ func (h *Hub) deliver(ctx context.Context, orders Orders, s *session, release fu
 		if err := s.send(m); err != nil {
 			s.end(err)
 			return
-		}
-	}
-	// Last: no order waits for it. A cut that stands looks again with it.
-	if m := h.catalogue(ctx, orders, s); m != nil {
-		if err := s.send(m); err != nil {
-			s.end(err)
 		}
 	}
 }

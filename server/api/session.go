@@ -50,6 +50,8 @@ type session struct {
 	cancel context.CancelCauseFunc
 	// turn belongs to the hub and is guarded by its mutex.
 	turn turn
+	// looking: it waits in the hub's line for a catalogue; the hub's too.
+	looking bool
 
 	mu sync.Mutex
 	// challenge is the newest one not yet answered by an order, drawn at the
@@ -63,10 +65,8 @@ type session struct {
 	working bool
 	// missed: something was due while there was no challenge to answer.
 	missed bool
-	// held is the catalogue the device says it keeps; recheck: look whether
-	// another one is due.
-	held    flow.HeldCatalogue
-	recheck bool
+	// held is the catalogue the device says it keeps.
+	held flow.HeldCatalogue
 	// asked are dry runs not sent yet; plans wait for their answers. Both are
 	// nil on most streams, for ever.
 	asked []*cutoffv1.PlanRequest

@@ -44,6 +44,19 @@ type content struct {
 // yet, or nil. It is bound to the device and numbered higher than whatever the
 // device and the server remember, so that an older one can never come back.
 func (f *Flow) DueCatalogue(ctx context.Context, peer Peer, held HeldCatalogue) ([]byte, error) {
+	var err error
+	for range 3 {
+		var envelope []byte
+		if envelope, err = f.signCatalogue(ctx, peer, held); !fault.Is(err, fault.Conflict) {
+			return envelope, err
+		}
+	}
+	return nil, err
+}
+
+// signCatalogue is one attempt; a Conflict if the device was sent another one
+// meanwhile.
+func (f *Flow) signCatalogue(ctx context.Context, peer Peer, held HeldCatalogue) ([]byte, error) {
 	var sent SentCatalogue
 	var due content
 	err := f.store.View(ctx, func(tx Tx) (err error) {
@@ -93,9 +106,6 @@ func (f *Flow) DueCatalogue(ctx context.Context, peer Peer, held HeldCatalogue) 
 				{Name: "sha256", Value: hex.EncodeToString(digest[:])},
 			}})
 	})
-	if fault.Is(err, fault.Conflict) {
-		return nil, nil // another contact of the device was served meanwhile
-	}
 	if err != nil {
 		return nil, fmt.Errorf("catalogue for %s: %w", peer.DeviceID, err)
 	}
