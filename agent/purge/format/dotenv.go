@@ -93,7 +93,11 @@ func (d *dotenv) cut(how strip, inner span, from, to int) {
 	case how != whole:
 		d.out = append(d.out, how.spans(d.data, from, to)...)
 	case inner.from == from: // no quotes
-		d.out = append(d.out, span{from: from, to: to})
+		with := ""
+		if rest, _, _ := bytes.Cut(d.data[to:], []byte{'\n'}); bytes.HasPrefix(bytes.TrimSpace(rest), []byte{'#'}) {
+			with = `""` // without, some loaders read the comment as the value
+		}
+		d.out = append(d.out, span{from: from, to: to, with: with})
 	default: // its quotes stay, whatever the shell would join to them goes
 		d.out = append(d.out, inner, span{from: inner.to + 1, to: to})
 	}

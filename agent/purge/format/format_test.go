@@ -76,7 +76,7 @@ var cases = []struct {
 	{"hcl expressions and lists", "hcl", []string{"**.secret", "l.1"}, "\uFEFFa {\r\n  secret = join(\",\", [\"S\", \"S\"])\r\n  b = var.x == \"y\" ? 1 : 2 // c\r\n  secret = var.s\r\n}\r\nl = [\"a\", \"S\"]\r\n", "\uFEFFa {\r\n  secret = \"\"\r\n  b = var.x == \"y\" ? 1 : 2 // c\r\n  secret = var.s\r\n}\r\nl = [\"a\", \"\"]\r\n"},
 	{"dotenv", "dotenv", []string{"*token*", "db_pass"}, "\uFEFF# c\r\nexport API_TOKEN=S\r\nDB_PASS = 'S S' # mine\r\nHOST=h # token=S\r\nTOKEN=\"S\\\"S\"\r\nTOKEN2=\r\n", "\uFEFF# c\r\nexport API_TOKEN=\r\nDB_PASS = '' # mine\r\nHOST=h # token=\r\nTOKEN=\"\"\r\nTOKEN2=\r\n"},
 	{"dotenv over several lines", "dotenv", []string{"KEY"}, "A=1\nKEY=\"-----BEGIN\nS\n-----END\"\nB='x\nKEY=y'\n", "A=1\nKEY=\"\"\nB='x\nKEY=y'\n"},
-	{"dotenv keeps what names another", "dotenv", []string{"*"}, "A=${B}\nC=$D\nE=$(pass show x)\nF=S#S\nG=S # g\n", "A=${B}\nC=$D\nE=$(pass show x)\nF=\nG= # g\n"},
+	{"dotenv keeps what names another", "dotenv", []string{"*"}, "A=${B}\nC=$D\nE=$(pass show x)\nF=S#S\nG=S # g\n", "A=${B}\nC=$D\nE=$(pass show x)\nF=\nG=\"\" # g\n"},
 	{"dotenv loses what was switched off", "dotenv", []string{"TOKEN"}, "# TOKEN=S\n#export TOKEN='S'\n# TOKENS are fine\n# it's TOKEN\n", "# TOKEN=\n#export TOKEN=''\n# TOKENS are fine\n# it's TOKEN\n"},
 	{"dotenv that is a script", "dotenv", []string{"TOKEN"}, "use flake\nexport A=1 TOKEN=S\nA=\"x\" TOKEN=\"S S\"; export TOKEN\nif true; then\nfi\n", "use flake\nexport A=1 TOKEN=\nA=\"x\" TOKEN=\"\"; export TOKEN\nif true; then\nfi\n"},
 	{"dotenv URL", "dotenv", []string{"*_URL|userinfo"}, "DB_URL=\"postgres://u:S@h/d?x=1\"\nX=1\n", "DB_URL=\"postgres://h/d?x=1\"\nX=1\n"},
