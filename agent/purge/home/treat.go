@@ -42,6 +42,11 @@ func (w *Worker) treat(c *catalogue.Credential, at place) error {
 		return w.once(c, at, func(i wire.Item) error { return w.left(i, wire.Verified, "dangling-link") })
 	case c.Action == catalogue.Look:
 		return w.look(c, at, found)
+	case c.Action == catalogue.DeleteDir && found.Info.Kind == files.Directory && tooWide(at):
+		return w.once(c, at, func(i wire.Item) error {
+			i.Unbounded = !c.Harmless
+			return w.left(i, wire.Blocked, "too-wide")
+		})
 	case c.Action == catalogue.DeleteDir && found.Info.Kind == files.Directory:
 		return w.once(c, at, func(i wire.Item) error { return w.folder(c, i, at, found.Info) })
 	case found.Info.Kind == files.Directory:
@@ -63,6 +68,14 @@ func (w *Worker) resolve(at place) (files.Place, error) {
 	}
 	return files.Place{Name: at.name, Info: i, Outside: i.Kind == files.Link, Last: true}, err
 }
+
+// everybodys are folders that hold everything, which no credential is.
+var everybodys = map[string]bool{".": true, ".config": true, ".local": true, ".local/share": true, ".local/state": true, ".local/bin": true,
+	".cache": true, ".var": true, ".var/app": true, "snap": true, ".ssh": true, "Desktop": true, "Documents": true, "Downloads": true,
+	"Music": true, "Pictures": true, "Videos": true, "Public": true, "Templates": true}
+
+// tooWide: a variable may name the home itself as the folder of one tool.
+func tooWide(at place) bool { return at.base == wire.InHome && everybodys[at.name] }
 
 // owns reports whether what was found is the user's own: of the machine's
 // stores some belong to the service that reads them.
