@@ -126,6 +126,30 @@ func (b *bench) purge() purge.Result {
 	return b.run(cutoffv1.OrderKind_ORDER_KIND_PURGE, "cut_1")
 }
 
+// purgeAndSweep is a purge whose receipt was sent, and the sweep after it, which
+// also takes what may cut the network.
+func (b *bench) purgeAndSweep(cut string) purge.Result {
+	b.t.Helper()
+	p, err := purge.New(b.config)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	w := b.warrant(cutoffv1.OrderKind_ORDER_KIND_PURGE, cut)
+	if _, err := p.Run(ctx, w); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.journal.Finish(w, []byte("receipt")); err != nil {
+		b.t.Fatal(err)
+	}
+	r, err := p.Run(ctx, w)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}
+
 func (b *bench) seal() purge.Result {
 	b.t.Helper()
 	return b.run(cutoffv1.OrderKind_ORDER_KIND_SEAL, "cut_1")

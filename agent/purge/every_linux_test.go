@@ -122,7 +122,7 @@ func TestEveryPlaceOfTheCatalogueIsFound(t *testing.T) {
 			t.Errorf("%s: no place of it could be made", c.ID)
 		}
 	}
-	r := b.purge()
+	r := b.purgeAndSweep("cut_1")
 	for at, id := range where {
 		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %s is left", id, strings.TrimPrefix(at, b.root.Dir))

@@ -9,7 +9,6 @@ import (
 
 	"cutoff/agent/purge/catalogue"
 	"cutoff/platform/platformtest"
-	cutoffv1 "cutoff/proto/cutoff/v1"
 )
 
 // system has a machine's own stores, one of which belongs to a service.
@@ -36,7 +35,7 @@ func TestTheMachinesStoresAreRootsToTake(t *testing.T) {
 			t.Errorf("%s is planned for %s", i.GetPath(), i.GetUser())
 		}
 	}
-	items := b.purge().Items
+	items := b.purgeAndSweep("cut_1").Items
 	want(t, at(t, items, "/var/lib/systemd/coredump/core.gh.1000.zst"), "delete", verified, "deleted")
 	want(t, at(t, items, "/var/lib/sss/secrets/secrets.ldb"), "delete", verified, "deleted")
 	want(t, at(t, items, "/var/lib/iwd/home.psk"), "left", unsupported, "skipped-policy")
@@ -44,7 +43,7 @@ func TestTheMachinesStoresAreRootsToTake(t *testing.T) {
 		t.Errorf("a network went without a policy: %v", err)
 	}
 	b.config.Scope = func() catalogue.Scope { return catalogue.Scope{Policies: []string{"network"}} }
-	b.run(cutoffv1.OrderKind_ORDER_KIND_PURGE, "cut_2")
+	b.purgeAndSweep("cut_2")
 	if _, err := os.Stat(b.root.Path("/var/lib/iwd/home.psk")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a network that a policy allows is left: %v", err)
 	}

@@ -113,7 +113,7 @@ func TestWhatAPolicyAllowsGoes(t *testing.T) {
 			before := family(t, name)
 			b, alice := lay(t, before)
 			b.config.Scope = func() catalogue.Scope { return catalogue.Scope{Policies: catalogue.Policies()} }
-			throughout(t, b.purge())
+			throughout(t, b.purgeAndSweep("cut_1"))
 			after := rest(t, b, alice.Home, before)
 			golden(t, name+".allowed.txtar", txtar.Format(after))
 			for _, f := range after.Files {
