@@ -81,6 +81,8 @@ type seen struct {
 	challenges [][]byte
 	nonces     [][]byte
 	unsealed   int
+	// held are the catalogues agents said they keep.
+	held []*cutoffv1.CatalogueHeld
 }
 
 func (s *seen) refusalsOf(what string) []*cutoffv1.Refusal {
@@ -437,6 +439,8 @@ func (s *server) heard(m *cutoffv1.ConnectRequest) *cutoffv1.ConnectResponse {
 		s.seen.received = append(s.seen.received, what.OrderReceived.GetOrderId())
 	case *cutoffv1.ConnectRequest_Inventory:
 		s.seen.inventory = append(s.seen.inventory, what.Inventory)
+	case *cutoffv1.ConnectRequest_Catalogue:
+		s.seen.held = append(s.seen.held, what.Catalogue)
 	case *cutoffv1.ConnectRequest_Plan:
 		s.seen.plans = append(s.seen.plans, what.Plan)
 	case *cutoffv1.ConnectRequest_Refusal:
