@@ -109,7 +109,8 @@ func (c *cli) changeCommand(
 
 const catalogueRules = `A product file is as those of the agents' own catalogue, with narrower rules: ids begin with
 org-, every credential has a content test (only-if, contains or key), paths lie in the home (or are
-absolute and written out), no **, and the last component is written out unless the format is listed.
+absolute, written out and of a file that a user or service account owns, not root), no **, and the
+last component is written out unless the format is listed.
 
   id: org-acme
   product: Acme CLI
