@@ -137,6 +137,7 @@ func (r *reader) product(n *yaml.Node) Product {
 func (r *reader) credential(n *yaml.Node) Credential {
 	c := Credential{Paths: map[string][]string{}}
 	var places *yaml.Node
+	before := len(r.problems)
 	r.fields(n, []string{"id", "what", "danger", "paths", "format", "action", "regain"}, map[string]take{
 		"id":       r.id(&c.ID),
 		"what":     r.text(&c.What, 1, maxText),
@@ -152,7 +153,9 @@ func (r *reader) credential(n *yaml.Node) Credential {
 		"policy":   r.oneOf(&c.Policy, policies),
 		"harmless": r.flag(&c.Harmless),
 	})
-	r.fits(n, &c)
+	if len(r.problems) == before { // else what is missing was only misread
+		r.fits(n, &c)
+	}
 	if places != nil {
 		r.places(places, &c)
 	}
