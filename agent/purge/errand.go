@@ -278,6 +278,9 @@ func (e *errand) child(u users.User, base *files.Dir) command.Child {
 func (e *errand) job(u users.User) wire.Job {
 	job := wire.Job{Mode: e.mode, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID, System: u.Name == e.keeper,
 		Seconds: childSeconds, Entries: childEntries, Catalogue: e.entries, Scope: e.scope}
+	if e.mode == wire.Plan && e.purger.config.Names != nil {
+		job.Ask, job.Known = true, e.purger.config.Names.of(u.Name)
+	}
 	if e.warrant != nil {
 		job.Recipient, job.DropRegainable = e.warrant.Recipient(), e.warrant.DropRegainable()
 		job.Taken = e.store.ids()

@@ -36,6 +36,9 @@ type Config struct {
 	Boot func() time.Duration
 	// Scope is what the device's group chose; nil: the narrowest.
 	Scope func() catalogue.Scope
+	// Names remembers what providers call tokens; nil: a plan asks nobody. Asked
+	// is only where the group opted in (see catalogue.Scope).
+	Names *Names
 	Log   *slog.Logger
 }
 

@@ -65,6 +65,8 @@ func (t *talk) run(in io.WriteCloser, out io.Reader) error {
 			err = t.item(payload)
 		case wire.KindSeal, wire.KindChunk, wire.KindEnd:
 			open, err = t.sealing(in, open, kind, payload)
+		case wire.KindNames:
+			err = t.names(payload)
 		case wire.KindDone:
 			return t.done(payload)
 		default:
@@ -238,7 +240,7 @@ func digest(dir *files.Dir, name string) ([]byte, error) {
 const maxEdited = 64 << 20
 
 func onDisk(action string) bool {
-	return action != string(catalogue.KeyringDelete) && action != string(catalogue.AgentClear)
+	return action != string(catalogue.KeyringDelete) && action != string(catalogue.AgentClear) && action != home.ActionRevoke
 }
 
 // proto turns a child's item into the receipt's. Texts come from names that a

@@ -109,6 +109,8 @@ type Credential struct {
 	Copies string `json:"copies,omitempty"`
 	// Keyring matches items by attributes; a value may end in *.
 	Keyring []map[string]string `json:"keyring,omitempty"`
+	// Tokens say whose the file's tokens are.
+	Tokens []Token `json:"tokens,omitempty"`
 	// Harmless: what is removed gives no access by itself (a history).
 	Harmless bool `json:"harmless,omitempty"`
 	// Policy names what a group must allow before this is touched (see Scope).

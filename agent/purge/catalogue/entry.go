@@ -89,6 +89,7 @@ func (r *reader) entry(n *yaml.Node, shared Credential) entry {
 		"follow":      r.oneOf(&e.Follow, followers),
 		"follow-as":   r.id(&e.FollowAs),
 		"copies":      r.oneOf(&e.Copies, copiers),
+		"tokens":      r.tokens(&e.Tokens),
 		"harmless":    r.flag(&e.Harmless),
 		"policy":      r.oneOf(&e.Policy, policies),
 		"last":        r.flag(&e.Last),

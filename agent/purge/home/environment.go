@@ -34,6 +34,7 @@ const (
 func (w *Worker) readEnvironment() environment {
 	names := append(catalogue.Variables(w.job.Catalogue), "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME",
 		"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+	names = append(names, catalogue.TokenVariables(w.job.Catalogue)...)
 	wanted := map[string]bool{}
 	for _, n := range names {
 		wanted[n] = true

@@ -55,6 +55,7 @@ type Worker struct {
 	modes   map[place]uint32
 	restore []func()
 	entries int
+	asks    errands
 	ctx     context.Context //nolint:containedctx // one worker is one job; the deadline is the job's
 }
 
@@ -116,6 +117,10 @@ func (w *Worker) work(ctx context.Context) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { w.keyring(ctx) })
+	defer w.asks.finish()
+	if w.job.Ask {
+		w.env = w.readEnvironment() // a provider's address may stand in it
+	}
 	// The usual places first, most dangerous first: nothing a user wrote into
 	// his start-up files delays the first removal.
 	own, added := divided(w.job.Catalogue)
@@ -123,6 +128,7 @@ func (w *Worker) work(ctx context.Context) error {
 		return err
 	}
 	w.env = w.readEnvironment()
+	w.askProviders(ctx)
 	if err := w.all(own, w.overridden); err != nil {
 		return err
 	}
@@ -144,6 +150,7 @@ func (w *Worker) work(ctx context.Context) error {
 	if err := w.copies(); err != nil {
 		return err
 	}
+	w.askProviders(ctx)
 	w.agents(ctx)
 	return nil
 }

@@ -249,6 +249,8 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 		})
 	}
 	finding := identify.Of(c, data, beside{w, at})
+	w.hold(c, at, data)
+	called := w.enrich(c, at, data, now)
 	follow := func() error { return w.follow(c, at, data) }
 	if c.Action == catalogue.Edit {
 		rest, cut, err := format.Cut(string(c.Format), data, c.Secrets)
@@ -258,6 +260,7 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 		case err == nil:
 			if err := w.once(c, at, func(i wire.Item) error {
 				describe(&i, c, finding)
+				i.Identifiers = append(i.Identifiers, called...)
 				return w.edit(c, i, at, now, data, rest)
 			}); err != nil {
 				return err
@@ -272,6 +275,7 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 	}
 	if err := w.once(c, at, func(i wire.Item) error {
 		describe(&i, c, finding)
+		i.Identifiers = append(i.Identifiers, called...)
 		if c.Action == catalogue.Edit {
 			i.Detail = "parse-failed-deleted"
 		}

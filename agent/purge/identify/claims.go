@@ -53,17 +53,8 @@ func (t *texts) UnmarshalJSON(raw []byte) error {
 // jwt takes out of a token what names it. It reports whether the token says
 // when it ends.
 func jwt(token string, n *notes) bool {
-	parts := strings.Split(strings.TrimSpace(token), ".")
-	if len(parts) != 3 {
-		return false
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil {
-		return false
-	}
-	defer clear(payload)
-	var c claims
-	if json.Unmarshal(payload, &c) != nil {
+	c, ok := claimsOf(token)
+	if !ok {
 		return false
 	}
 	n.add("jwt-issuer", c.Issuer)
@@ -85,6 +76,20 @@ func jwt(token string, n *notes) bool {
 	}
 	n.until(time.Unix(int64(c.Expiry), 0).UTC())
 	return true
+}
+
+// claimsOf reads a token's claims; its signature is not looked at.
+func claimsOf(token string) (c claims, ok bool) {
+	parts := strings.Split(strings.TrimSpace(token), ".")
+	if len(parts) != 3 {
+		return c, false
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil {
+		return c, false
+	}
+	defer clear(payload)
+	return c, json.Unmarshal(payload, &c) == nil
 }
 
 // certificates names whatever key or certificate a file holds: X.509, SSH, a

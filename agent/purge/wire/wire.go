@@ -39,6 +39,8 @@ const (
 	KindRestore
 	// KindDone is the last frame of either side.
 	KindDone
+	// KindNames: what a token's provider calls it, a NamesOf.
+	KindNames
 )
 
 // MaxFrame bounds a frame's payload.
@@ -87,6 +89,10 @@ type Job struct {
 	Catalogue []catalogue.Credential `json:"catalogue,omitempty"`
 	// Scope is what the device's group chose.
 	Scope catalogue.Scope `json:"scope"`
+	// Ask: a plan may ask tokens' providers for names, but for those in Known, by
+	// item.
+	Ask   bool             `json:"ask,omitempty"`
+	Known map[string]Names `json:"known,omitempty"`
 }
 
 // Outcomes as the receipt has them; empty: not treated yet (plan).
@@ -164,6 +170,19 @@ type Answer struct {
 type RestoreItem struct {
 	ID  string `json:"id"`
 	Key []byte `json:"key"`
+}
+
+// Names are what a token's provider calls it, by kind of identifier; Stamp
+// changes with the file.
+type Names struct {
+	Stamp string            `json:"stamp"`
+	Names map[string]string `json:"names,omitempty"`
+}
+
+// NamesOf are the names of one item.
+type NamesOf struct {
+	ID string `json:"id"`
+	Names
 }
 
 // Done is a child's last word.

@@ -1,0 +1,55 @@
+package purge
+
+import (
+	"maps"
+	"sync"
+
+	"cutoff/agent/purge/wire"
+)
+
+// Names remembers what tokens' own providers call them, by user and item, so
+// that each is asked once and not at every inventory. The zero value is empty
+// and ready.
+type Names struct {
+	mu  sync.Mutex
+	all map[string]map[string]wire.Names
+}
+
+// Bounds of what is remembered for one user, and of one item's names.
+const (
+	mostNamed = 1000
+	mostNames = 8
+)
+
+// of is a copy of what is known of a user's items.
+func (n *Names) of(user string) map[string]wire.Names {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.all[user])
+}
+
+func (n *Names) keep(user, id string, names wire.Names) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.all == nil {
+		n.all = map[string]map[string]wire.Names{}
+	}
+	if n.all[user] == nil || len(n.all[user]) >= mostNamed {
+		n.all[user] = map[string]wire.Names{}
+	}
+	n.all[user][id] = names
+}
+
+// names keeps what a child learned of one item.
+func (t *talk) names(payload []byte) error {
+	var m wire.NamesOf
+	if err := wire.Unmarshal(payload, &m); err != nil {
+		return err
+	}
+	keep := t.errand.purger.config.Names
+	if keep == nil || !idPattern.MatchString(m.ID) || len(m.Names.Names) > mostNames {
+		return wire.ErrFrame
+	}
+	keep.keep(t.user.Name, m.ID, m.Names)
+	return nil
+}
