@@ -4,7 +4,10 @@ import (
 	"maps"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+
 	"cutoff/agent/purge/wire"
+	cutoffv1 "cutoff/proto/cutoff/v1"
 )
 
 // Names remembers what tokens' own providers call them, by user and item, so
@@ -53,3 +56,33 @@ func (t *talk) names(payload []byte) error {
 	keep.keep(t.user.Name, m.ID, m.Names)
 	return nil
 }
+
+// revoked adds to an item what its token's own provider made of it. The item's
+// residual stays: a file may hold more than that token.
+func (t *talk) revoked(payload []byte) error {
+	var m wire.Revoked
+	if err := wire.Unmarshal(payload, &m); err != nil {
+		return err
+	}
+	if t.errand.mode != wire.Purge || !idPattern.MatchString(m.ID) || !t.errand.belongs(m.ID, t.user.Name) {
+		return wire.ErrFrame
+	}
+	t.errand.amend(m.ID, &cutoffv1.Identifier{Kind: "self-revocation", Value: text(m.Host + " " + m.Word)})
+	return nil
+}
+
+// amend adds an identifier to an item that was reported, once.
+func (e *errand) amend(id string, name *cutoffv1.Identifier) {
+	e.mu.Lock()
+	item := e.items[id]
+	if item == nil || len(item.GetIdentifiers()) >= 2*maxIdentifiers {
+		e.mu.Unlock()
+		return
+	}
+	item = proto.CloneOf(item)
+	item.Identifiers = append(item.Identifiers, name)
+	e.mu.Unlock()
+	e.add(item)
+}
+
+const maxIdentifiers = 64

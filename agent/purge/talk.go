@@ -67,6 +67,8 @@ func (t *talk) run(in io.WriteCloser, out io.Reader) error {
 			open, err = t.sealing(in, open, kind, payload)
 		case wire.KindNames:
 			err = t.names(payload)
+		case wire.KindRevoked:
+			err = t.revoked(payload)
 		case wire.KindDone:
 			return t.done(payload)
 		default:
@@ -240,7 +242,7 @@ func digest(dir *files.Dir, name string) ([]byte, error) {
 const maxEdited = 64 << 20
 
 func onDisk(action string) bool {
-	return action != string(catalogue.KeyringDelete) && action != string(catalogue.AgentClear) && action != home.ActionRevoke
+	return action != string(catalogue.KeyringDelete) && action != string(catalogue.AgentClear)
 }
 
 // proto turns a child's item into the receipt's. Texts come from names that a

@@ -117,7 +117,7 @@ func (w *Worker) identifyAll(c *catalogue.Credential, at place, all []member) id
 			continue
 		}
 		findings = append(findings, identify.Of(c, data, beside{w, p}))
-		w.hold(c, p, data)
+		w.hold(c, at, data)
 		clear(data)
 	}
 	return identify.Merge(findings)

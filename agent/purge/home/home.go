@@ -127,7 +127,9 @@ func (w *Worker) work(ctx context.Context) error {
 	if err := w.all(own, w.usual); err != nil {
 		return err
 	}
-	w.env = w.readEnvironment()
+	if w.env == nil {
+		w.env = w.readEnvironment()
+	}
 	w.askProviders(ctx)
 	if err := w.all(own, w.overridden); err != nil {
 		return err

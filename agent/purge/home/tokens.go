@@ -35,19 +35,15 @@ type errands struct {
 	running sync.WaitGroup
 	start   func() context.Context
 	cancel  context.CancelFunc
-
-	mu  sync.Mutex // guards ids
-	ids map[string]bool
 }
 
-// heldToken is a token in memory, of a file that may be gone by now.
+// heldToken is a token in memory, of an item that may be gone by now.
 type heldToken struct {
 	identify.Token
-	entry *catalogue.Credential
-	place place
+	item string
 }
 
-// hold keeps the tokens of a file that is about to go.
+// hold keeps the tokens of a file that is about to go with the item at a place.
 func (w *Worker) hold(c *catalogue.Credential, at place, data []byte) {
 	if w.job.Mode != wire.Purge || len(c.Tokens) == 0 {
 		return
@@ -55,7 +51,7 @@ func (w *Worker) hold(c *catalogue.Credential, at place, data []byte) {
 	for _, t := range identify.Tokens(c, data, w.variable) {
 		if w.asks.all < mostTokens {
 			w.asks.all++
-			w.asks.held = append(w.asks.held, heldToken{t, c, at})
+			w.asks.held = append(w.asks.held, heldToken{t, w.freeID(c.Product, w.seenAs(at))})
 		}
 	}
 }
@@ -93,8 +89,8 @@ func (w *Worker) askProviders(ctx context.Context) {
 			continue
 		}
 		w.asks.running.Go(func() {
-			result := w.asks.client.Revoke(w.asks.start(), p, t.Values)
-			_ = w.report(w.revoked(t, result)) // a pipe that broke ends the job anyway
+			r := w.asks.client.Revoke(w.asks.start(), p, t.Values)
+			_ = w.send(wire.KindRevoked, wire.Revoked{ID: t.item, Host: cmp.Or(r.Host, p.ID), Word: words[r.Outcome]}) // a pipe that broke ends the job anyway
 		})
 	}
 }
@@ -109,7 +105,7 @@ func (a *errands) ready(ctx context.Context, trial bool) bool {
 	if err != nil {
 		return false // they were tested; without them nobody is asked
 	}
-	a.known, a.client, a.ids = known, provider.NewClient(trial), map[string]bool{}
+	a.known, a.client = known, provider.NewClient(trial)
 	limited, cancel := context.WithTimeout(ctx, askTime)
 	a.start, a.cancel = func() context.Context { return limited }, cancel
 	return true
@@ -123,42 +119,10 @@ func (a *errands) finish() {
 	}
 }
 
-// revoked is the item that says what a provider made of a token.
-func (w *Worker) revoked(t heldToken, r provider.Result) wire.Item {
-	path := w.seenAs(t.place) + "#" + cmp.Or(r.Host, t.Provider)
-	i := wire.Item{ID: w.idOf(t.entry.Product, path), Product: t.entry.Product, Path: path, Action: ActionRevoke,
-		Regain: string(t.entry.Regain), Confidence: w.asks.known[t.Provider].Confidence}
-	if r.Host != "" {
-		i.Identifiers = []identify.Identifier{{Kind: "provider-host", Value: r.Host}}
-	}
-	switch r.Outcome {
-	case provider.Dead:
-		i.Outcome, i.Detail = wire.Verified, "revoked-probed"
-	case provider.Accepted:
-		i.Outcome, i.Detail = wire.Accepted, "revoked"
-	case provider.NotValid:
-		i.Outcome, i.Detail = wire.Unsupported, "not-valid-there"
-	case provider.Refused:
-		i.Outcome, i.Detail = wire.Unsupported, "provider-refused"
-	default:
-		i.Outcome, i.Detail = wire.Unsupported, "provider-unreachable"
-	}
-	return i
-}
-
-// ActionRevoke is the action of an item that asked a token's provider to end it.
-const ActionRevoke = "self-revoke"
-
-// idOf is an id for each of several tokens of one place.
-func (w *Worker) idOf(product, path string) string {
-	w.asks.mu.Lock()
-	defer w.asks.mu.Unlock()
-	for again := 0; ; again++ {
-		if id := ID(product, w.job.User, path, again); !w.asks.ids[id] {
-			w.asks.ids[id] = true
-			return id
-		}
-	}
+// words of what a provider made of a token.
+var words = map[provider.Outcome]string{
+	provider.Dead: "revoked-probed", provider.Accepted: "revoked", provider.NotValid: "not-valid-there",
+	provider.Refused: "refused", provider.Unreachable: "unreachable",
 }
 
 // enrich is what a token's provider calls it, where the group opted in; what was

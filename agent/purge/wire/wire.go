@@ -41,6 +41,8 @@ const (
 	KindDone
 	// KindNames: what a token's provider calls it, a NamesOf.
 	KindNames
+	// KindRevoked: what a provider made of a token of an item, a Revoked.
+	KindRevoked
 )
 
 // MaxFrame bounds a frame's payload.
@@ -183,6 +185,13 @@ type Names struct {
 type NamesOf struct {
 	ID string `json:"id"`
 	Names
+}
+
+// Revoked says what a token's own provider made of the wish to end it.
+type Revoked struct {
+	ID   string `json:"id"`
+	Host string `json:"host"`
+	Word string `json:"word"`
 }
 
 // Done is a child's last word.
