@@ -150,16 +150,23 @@ func printJSON(out io.Writer, value any) error {
 
 func printItems(out io.Writer, items []item) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "PRODUCT\tUSER\tPATH\tACTION\tREGAIN\tIDENTIFIERS")
+	fmt.Fprintln(w, "PRODUCT\tUSER\tPATH\tACTION\tREGAIN\tCONFIDENCE\tIDENTIFIERS")
+	unconfirmed := 0
 	for _, i := range items {
 		var names []string
 		for _, id := range i.Identifiers {
 			names = append(names, id.Kind+"="+id.Value)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", i.Product, i.User, plain(i.Path), i.Action, i.Regain, plain(strings.Join(names, " ")))
+		if i.Confidence != "confirmed" {
+			unconfirmed++
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Product, i.User, plain(i.Path), i.Action, i.Regain, i.Confidence, plain(strings.Join(names, " ")))
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if unconfirmed > 0 {
+		fmt.Fprintf(out, "%d are unconfirmed: nobody has held the place or the form against the tool itself yet\n", unconfirmed)
 	}
 	_, err := fmt.Fprintf(out, "%d credentials; nothing was touched\n", len(items))
 	return err

@@ -14,6 +14,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 )
 
 //go:embed product/*.yaml
@@ -132,7 +133,26 @@ func (c *Credential) Tested() bool { return c.OnlyIf != "" || c.Contains != "" |
 
 // Load reads and checks the embedded catalogue for one operating system, most
 // dangerous first and what may cut the network last.
-func Load(goos string) ([]Credential, error) { return LoadFrom(products, goos) }
+func Load(goos string) ([]Credential, error) {
+	loaded.Lock()
+	defer loaded.Unlock()
+	if all, ok := loaded.by[goos]; ok {
+		return slices.Clone(all), nil
+	}
+	all, err := LoadFrom(products, goos)
+	if err != nil {
+		return nil, err
+	}
+	loaded.by[goos] = all
+	return slices.Clone(all), nil
+}
+
+// loaded keeps what was read once: the files are part of the program, and a cut
+// is not to wait for them to be read again.
+var loaded = struct {
+	sync.Mutex
+	by map[string][]Credential
+}{by: map[string][]Credential{}}
 
 // LoadFrom is Load for another file system: every *.yaml in its folder
 // product. Nothing is taken of a catalogue with a mistake in it.

@@ -1,10 +1,12 @@
 package home
 
 import (
+	"context"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/purge/wire"
@@ -20,7 +22,9 @@ type environment map[string][]string
 // Start-up files, below the home and below the root.
 var (
 	homeFiles = []string{".profile", ".bash_profile", ".bash_login", ".bashrc", ".zshenv", ".zprofile", ".zshrc", ".zlogin",
-		".pam_environment", ".xprofile", ".xsessionrc", ".config/environment.d/*.conf", ".config/fish/config.fish", ".config/fish/conf.d/*.fish"}
+		".zlogout", ".bash_aliases", ".kshrc", ".mkshrc", ".xinitrc", ".xsession",
+		".pam_environment", ".xprofile", ".xsessionrc", ".config/environment.d/*.conf", ".config/plasma-workspace/env/*.sh", ".config/uwsm/env",
+		".config/fish/config.fish", ".config/fish/conf.d/*.fish", ".config/fish/fish_variables"}
 	rootFiles = []string{"etc/environment", "etc/environment.d/*.conf", "etc/profile", "etc/profile.d/*.sh", "etc/bash.bashrc",
 		"etc/bashrc", "etc/zshenv", "etc/zsh/zshenv", "etc/zsh/zshrc"}
 )
@@ -28,12 +32,20 @@ var (
 const (
 	maxStartup   = 256 << 10
 	maxOverrides = 32 // values of one variable
+	// managerTime bounds the talk with a user's systemd, which may be hostile.
+	managerTime = time.Second
 )
+
+// moved are start-up files that lie where a variable says.
+var moved = map[string][]string{
+	"ZDOTDIR":         {".zshenv", ".zprofile", ".zshrc", ".zlogin", ".zlogout"},
+	"XDG_CONFIG_HOME": {"environment.d/*.conf", "fish/config.fish", "fish/conf.d/*.fish", "fish/fish_variables"},
+}
 
 // readEnvironment collects the named variables, and no others.
 func (w *Worker) readEnvironment() environment {
 	names := append(catalogue.Variables(w.job.Catalogue), "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME",
-		"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+		"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "ZDOTDIR")
 	names = append(names, catalogue.TokenVariables(w.job.Catalogue)...)
 	wanted := map[string]bool{}
 	for _, n := range names {
@@ -48,16 +60,21 @@ func (w *Worker) readEnvironment() environment {
 		}
 	}
 	for _, pattern := range homeFiles {
-		for _, name := range w.home.Glob(pattern) {
-			found, err := w.home.Resolve(name, w.inside)
-			if err != nil || found.Outside || found.Info.Kind != files.Regular {
-				continue
-			}
-			if data, _, err := w.home.Read(found.Name, maxStartup); err == nil {
-				env.parse(data, wanted, w.job.Home)
+		w.readStartup(env, pattern, wanted)
+	}
+	// zsh reads its files where ZDOTDIR says, and environment.d moves along.
+	for variable, patterns := range moved {
+		for _, folder := range env[variable] {
+			for _, at := range w.written(folder) {
+				for _, pattern := range patterns {
+					if at.base == wire.InHome {
+						w.readStartup(env, path.Join(at.name, pattern), wanted)
+					}
+				}
 			}
 		}
 	}
+	w.askManager(env, names)
 	if w.job.Root == "" && w.job.Mode != wire.Restore {
 		for name, values := range session.Variables(names) {
 			for _, v := range values {
@@ -66,6 +83,48 @@ func (w *Worker) readEnvironment() environment {
 		}
 	}
 	return env
+}
+
+// readStartup reads the start-up files of the home that a pattern matches.
+func (w *Worker) readStartup(env environment, pattern string, wanted map[string]bool) {
+	for _, name := range w.home.Glob(pattern) {
+		found, err := w.home.Resolve(name, w.inside)
+		if err != nil || found.Outside || found.Info.Kind != files.Regular {
+			continue
+		}
+		data, _, err := w.home.Read(found.Name, maxStartup)
+		if err != nil {
+			continue
+		}
+		if path.Base(name) == "fish_variables" {
+			env.universal(data, wanted)
+			continue
+		}
+		env.parse(data, wanted, w.job.Home)
+	}
+}
+
+// askManager asks the user's systemd, over his bus, what it gives to every
+// program. In a trial the bus counts only below the root.
+func (w *Worker) askManager(env environment, names []string) {
+	if w.job.Mode == wire.Restore {
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, managerTime)
+	defer cancel()
+	conn, err := w.root.Dial(ctx, strings.TrimPrefix(paths.Runtime(strconv.FormatUint(uint64(w.job.UID), 10)), "/")+"/bus", w.job.UID)
+	if err != nil {
+		return // nobody is logged in
+	}
+	found, err := session.ManagerVariables(ctx, conn, names)
+	if err != nil {
+		return // no systemd is on this bus, or it does not answer
+	}
+	for name, values := range found {
+		for _, v := range values {
+			env.add(name, v)
+		}
+	}
 }
 
 func (e environment) add(name, value string) {
@@ -96,6 +155,24 @@ func (e environment) parse(data []byte, wanted map[string]bool, home string) {
 				continue
 			}
 			e.take(name, word{text: value, literal: w.literal}, wanted, local)
+		}
+	}
+}
+
+// universal reads fish's file of variables that every session has: lines
+// "SETUVAR --export NAME:value", special characters as \\x2f.
+func (e environment) universal(data []byte, wanted map[string]bool) {
+	for raw := range strings.Lines(string(data)) {
+		words := strings.Fields(raw)
+		if len(words) < 2 || words[0] != "SETUVAR" {
+			continue
+		}
+		name, value, ok := strings.Cut(words[len(words)-1], ":")
+		if !ok || !wanted[name] {
+			continue
+		}
+		if text, err := strconv.Unquote(`"` + strings.ReplaceAll(value, `"`, `\"`) + `"`); err == nil {
+			e.add(name, strings.ReplaceAll(text, "\x1e", ":"))
 		}
 	}
 }
