@@ -1,6 +1,7 @@
 package purge_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"os"
 	"path"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+	_ "modernc.org/sqlite" // what editors keep their state in
 
 	"cutoff/agent/purge"
 	"cutoff/agent/purge/catalogue"
@@ -43,9 +45,61 @@ func lay(t *testing.T, archive *txtar.Archive) (*bench, platformtest.User) {
 			b.root.File(platformtest.User{}, f.Name, string(f.Data))
 			continue
 		}
-		b.root.File(alice, alice.Home+"/"+f.Name, string(f.Data))
+		name := b.root.File(alice, alice.Home+"/"+f.Name, string(f.Data))
+		if strings.HasSuffix(name, ".vscdb") {
+			writeTable(t, name, string(f.Data))
+		}
 	}
 	return b, alice
+}
+
+// writeTable makes an editor's database out of lines "key value".
+func writeTable(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.Truncate(name, 0); err != nil {
+		t.Fatal(err)
+	}
+	db := table(t, name)
+	if _, err := db.Exec("CREATE TABLE ItemTable (key TEXT UNIQUE ON CONFLICT REPLACE, value BLOB)"); err != nil {
+		t.Fatal(err)
+	}
+	for raw := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(raw), " ")
+		if _, err := db.Exec("INSERT INTO ItemTable (key, value) VALUES (?, ?)", key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func readTable(t *testing.T, name string) []byte {
+	t.Helper()
+	rows, err := table(t, name).Query("SELECT key, value FROM ItemTable ORDER BY key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var out strings.Builder
+	for rows.Next() {
+		var key, value string
+		if err := rows.Scan(&key, &value); err != nil {
+			t.Fatal(err)
+		}
+		out.WriteString(key + " " + value + "\n")
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return []byte(out.String())
+}
+
+func table(t *testing.T, name string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 // throughout holds a run to have come to its end in every home.
@@ -73,6 +127,9 @@ func rest(t *testing.T, b *bench, home string, before *txtar.Archive) *txtar.Arc
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, ".vscdb") {
+			data = readTable(t, b.root.Path(name))
 		}
 		after.Files = append(after.Files, txtar.File{Name: f.Name, Data: data})
 	}
