@@ -119,7 +119,12 @@ func (m *Name) parse(text string) bool {
 		return m.Path == "" && m.In == ""
 	}
 	last := m.Path[strings.LastIndexByte(m.Path, '.')+1:]
-	return m.Path != "" && strings.Count(last, "*") <= 2 && !strings.HasPrefix(m.In, "/") && !strings.Contains(m.In, "*") &&
+	for _, part := range strings.Split(m.Path, ".") {
+		if strings.Count(part, "*") > 2 {
+			return false // to hold a name against it would take too long
+		}
+	}
+	return m.Path != "" && !strings.HasPrefix(m.In, "/") && !strings.Contains(m.In, "*") &&
 		(slices.Contains(public, m.How) || !secretName.MatchString(last))
 }
 

@@ -76,3 +76,30 @@ func TestAKeyringMatchHasItsSystemsWords(t *testing.T) {
 		}
 	}
 }
+
+// What is only on another system is there, though nothing of it runs here.
+func TestRowsOfOneSystemAreLoadedForIt(t *testing.T) {
+	for goos, ids := range map[string][]string{
+		"darwin":  {"claude-code-keyring", "chatgpt-data", "aws-vault-keychain", "macos-vpn", "tailscale-keyring", "wireguard-keychain", "globalprotect-keyring"},
+		"windows": {"windows-vpn", "windows-machine-vpn", "wireguard-windows", "gh-keyring", "docker-keyring", "heroku-keyring"},
+	} {
+		all, err := catalogue.Load(goos)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := map[string]catalogue.Credential{}
+		for _, c := range all {
+			have[c.ID] = c
+		}
+		for _, id := range ids {
+			if c, ok := have[id]; !ok || len(c.Paths)+len(c.Keyring) == 0 {
+				t.Errorf("%s: %s is not there", goos, id)
+			}
+		}
+		for _, c := range all {
+			if c.Action == catalogue.KeyringDelete && len(c.Keyring) == 0 {
+				t.Errorf("%s: %s matches nothing in the keyring", goos, c.ID)
+			}
+		}
+	}
+}
