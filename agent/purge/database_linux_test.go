@@ -137,3 +137,23 @@ func TestALiftNeverOverwritesADatabaseThatWasUsedMeanwhile(t *testing.T) {
 		t.Error("the new row is gone")
 	}
 }
+
+// Cursor's entry says that the file is a credential: what does not parse goes
+// whole, with what lies beside it, and comes back whole.
+func TestADatabaseThatDoesNotParseGoesWithWhatLiesBesideIt(t *testing.T) {
+	b := newBench(t, platformtest.Users()...)
+	u := user("alice")
+	for _, suffix := range []string{"", "-wal", "-journal"} {
+		b.root.File(u, u.Home+vscdb+suffix, "no database: "+secret)
+	}
+	before := platformtest.Take(t, b.root.Dir)
+	want(t, at(t, b.seal().Items, u.Home+vscdb), "delete", verified, "sealed")
+	noSecretBelow(t, b.root.Dir)
+	if left, _ := filepath.Glob(b.root.Path(u.Home+vscdb) + "*"); len(left) > 0 {
+		t.Errorf("left are %q", left)
+	}
+	want(t, at(t, b.lift().Items, u.Home+vscdb), "delete", verified, "restored")
+	if diff := before.Diff(platformtest.Take(t, b.root.Dir)); len(diff) > 0 {
+		t.Errorf("the home is another: %s", diff)
+	}
+}

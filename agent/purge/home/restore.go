@@ -104,6 +104,9 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 		return "came-back"
 	}
 	i.Action, i.Outcome, i.Sealed = map[string]string{"file": "delete", "edit": "edit", "dir": "delete-dir", "database": "edit"}[m.Kind], wire.Verified, false
+	if m.Kind == "database" && m.After == nil {
+		i.Action = "delete"
+	}
 	w.changed(place{m.Base, m.Name})
 	return "restored"
 }
