@@ -172,6 +172,12 @@ func keeper(all []users.User) string {
 // visit works in one home until its child has come to an end, or was stopped
 // too often; then, on the machine itself, the user's session ends first.
 func (e *errand) visit(ctx context.Context, u users.User) error {
+	if u.Away {
+		if e.mode != wire.Plan {
+			e.add(e.homeItem(u, "not-mounted"))
+		}
+		return nil
+	}
 	base, err := e.root.Below(u.Home)
 	if err != nil {
 		return nil //nolint:nilerr // the home went away: nothing is in it

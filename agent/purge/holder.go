@@ -2,7 +2,9 @@ package purge
 
 import (
 	"context"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,11 +84,9 @@ func (e *errand) halt(ctx context.Context, all []users.User) *halt {
 	}
 	h.work.Go(func() error {
 		found := e.running(h.users, func(_ string, o holder) bool { return !o.late && (e.mode == wire.Purge || !o.harmless) })
-		for uid, ready := range h.ready {
-			if e.mode == wire.Purge {
-				for _, p := range found[uid] {
-					_ = p.Kill() // looked after below
-				}
+		if e.mode == wire.Purge {
+			process.KillAll(slices.Concat(slices.Collect(maps.Values(found))...)) // looked after below
+			for _, ready := range h.ready {
 				close(ready)
 			}
 		}
@@ -119,7 +119,7 @@ func byUID(all []users.User) map[uint32]users.User {
 	own := map[uint32]users.User{}
 	for _, u := range all {
 		_, known := own[u.UID]
-		if !known && (os.Geteuid() == 0 || int64(u.UID) == int64(os.Geteuid())) {
+		if !known && !u.Away && (os.Geteuid() == 0 || int64(u.UID) == int64(os.Geteuid())) {
 			own[u.UID] = u
 		}
 	}
@@ -141,8 +141,9 @@ func (e *errand) running(own map[uint32]users.User, choose func(string, holder) 
 		}
 	}
 	found, err := process.Find(process.Query{Names: names,
-		Own:     func(uid uint32) bool { _, ok := own[uid]; return ok },
-		Session: func(uid uint32) bool { return !person(uid) }})
+		Own: func(uid uint32) bool { _, ok := own[uid]; return ok },
+		// A tunnel of the whole machine is nobody's session.
+		Session: func(uid uint32, name string) bool { return !person(uid) && !all[name].Last }})
 	if err != nil {
 		e.purger.config.Log.Warn("holders not looked for", "err", err)
 	}

@@ -32,15 +32,19 @@ type Query struct {
 	// what runs in a login session of his counts, as it does for accounts that
 	// system services run as.
 	Own     func(uid uint32) bool
-	Session func(uid uint32) bool
+	Session func(uid uint32, name string) bool
 }
 
 // Find lists the running processes that q means. Each must be closed.
 func Find(q Query) ([]*Process, error) { return find(q) }
 
+// Freeze stops p where it is: whoever is to be killed with others is frozen with
+// them first, so that none sees another's end and writes something about it.
+func (p *Process) Freeze() error { return p.signal(freeze) }
+
 // Kill ends p at once; Terminate asks it to end. One that ended is no error.
-func (p *Process) Kill() error      { return p.signal(true) }
-func (p *Process) Terminate() error { return p.signal(false) }
+func (p *Process) Kill() error      { return p.signal(kill) }
+func (p *Process) Terminate() error { return p.signal(terminate) }
 
 // Wait reports whether p has ended before ctx did.
 func (p *Process) Wait(ctx context.Context) bool { return p.wait(ctx) }
@@ -57,10 +61,18 @@ func Stop(ctx context.Context, all []*Process, grace, patience time.Duration) []
 		}
 		all = alive(ctx, all, grace)
 	}
-	for _, p := range all {
-		_ = p.Kill() // what cannot be killed is still there below
-	}
+	KillAll(all)
 	return alive(ctx, all, patience)
+}
+
+// KillAll kills all of them as if in one moment.
+func KillAll(all []*Process) {
+	for _, p := range all {
+		_ = p.Freeze() // what cannot be frozen is killed
+	}
+	for _, p := range all {
+		_ = p.Kill() // what cannot be killed is found alive by Wait
+	}
 }
 
 // alive returns those that did not end in time.

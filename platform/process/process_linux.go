@@ -67,7 +67,7 @@ func consider(pid int, q Query) *Process {
 			p.Name = match(look(pid, state.command), q.Names)
 		}
 	}
-	if p.Name == "" || (q.Session(state.uid) || state.contained) && !inSession(pid) || !p.alive() {
+	if p.Name == "" || (q.Session(state.uid, p.Name) || state.contained) && !inSession(pid) || !p.alive() {
 		p.close()
 		return nil
 	}
@@ -145,11 +145,14 @@ func ancestors() map[int]bool {
 	return spared
 }
 
-func (p *Process) signal(kill bool) error {
-	sig := unix.SIGTERM
-	if kill {
-		sig = unix.SIGKILL
-	}
+// The signals that end or stop.
+const (
+	freeze    = unix.SIGSTOP
+	kill      = unix.SIGKILL
+	terminate = unix.SIGTERM
+)
+
+func (p *Process) signal(sig unix.Signal) error {
 	err := unix.PidfdSendSignal(p.handle.fd, sig, nil, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil

@@ -51,7 +51,7 @@ func start(t *testing.T, uid uint32, program string, args ...string) (ended chan
 }
 
 func only(uid uint32) process.Query {
-	return process.Query{Own: func(u uint32) bool { return u == uid }, Session: func(uint32) bool { return false }}
+	return process.Query{Own: func(u uint32) bool { return u == uid }, Session: func(uint32, string) bool { return false }}
 }
 
 // found waits until the query finds as many, since a program that was only just
@@ -208,7 +208,7 @@ func TestAServiceOfTheSystemIsNoSession(t *testing.T) {
 	if strings.Contains(string(cgroup), "/user.slice/") {
 		want = 1 // the test itself runs in one
 	}
-	q.Session = func(uint32) bool { return true }
+	q.Session = func(uint32, string) bool { return true }
 	for _, p := range found(t, q, want) {
 		p.Close()
 	}

@@ -28,7 +28,7 @@ func end(ctx context.Context, uid uint32, sessionsOnly bool) error {
 	if uid == 0 {
 		return fmt.Errorf("end sessions of root: %w", os.ErrPermission)
 	}
-	q := process.Query{All: true, Own: func(u uint32) bool { return u == uid }, Session: func(uint32) bool { return sessionsOnly }}
+	q := process.Query{All: true, Own: func(u uint32) bool { return u == uid }, Session: func(uint32, string) bool { return sessionsOnly }}
 	left, err := killAll(ctx, q) // at once: nothing is written on the way out
 	_, logind := command.Run(ctx, "/usr/bin/loginctl", "terminate-user", strconv.FormatUint(uint64(uid), 10))
 	for round := 0; err == nil && round < rounds && ctx.Err() == nil; round++ {

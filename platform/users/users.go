@@ -24,6 +24,10 @@ type User struct {
 	Groups []uint32
 	// OwnsHome is false for a service account whose home is some system folder.
 	OwnsHome bool
+	// Away: a person's home that is not there now, such as one that is mounted at
+	// login. Nothing can be done in it until it is.
+	Away  bool
+	shell string
 }
 
 // maxEntries bounds a passwd or group file that got out of hand.
@@ -31,8 +35,9 @@ const maxEntries = 100_000
 
 // List returns the users of the machine, or of the trial root, whose home
 // exists, those who own their home first, people before system accounts. On the machine itself
-// the owners of folders in /home count too: accounts of a directory service are
-// in no passwd file.
+// the owners of folders in /home count too, and who has a runtime folder:
+// accounts of a directory service are in no passwd file. There, people whose
+// home is not mounted are listed as well.
 func List(root string) ([]User, error) { return list(root) }
 
 // Current is the user this process runs as.
@@ -51,7 +56,7 @@ func parsePasswd(data []byte) []User {
 		if uerr != nil || gerr != nil {
 			continue
 		}
-		out = append(out, User{Name: f[0], Home: path.Clean(f[5]), UID: uint32(uid), GID: uint32(gid)})
+		out = append(out, User{Name: f[0], Home: path.Clean(f[5]), UID: uint32(uid), GID: uint32(gid), shell: f[6]})
 	}
 	return out
 }
@@ -75,6 +80,13 @@ func parseGroups(data []byte) map[string][]uint32 {
 		}
 	}
 	return out
+}
+
+// comesBack reports whether u is a person, who will bring his home when he logs
+// in: no account of the system's, and none that cannot log in.
+func (u User) comesBack() bool {
+	closed := u.shell == "" || strings.HasSuffix(u.shell, "/nologin") || strings.HasSuffix(u.shell, "/false")
+	return u.UID >= 1000 && u.UID <= 60_513 && !closed
 }
 
 func entries(data []byte) func(yield func(string) bool) {

@@ -1,13 +1,19 @@
 package users
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
+	"time"
 
+	"cutoff/platform/command"
 	"cutoff/platform/files"
 )
 
@@ -31,17 +37,26 @@ func list(root string) ([]User, error) {
 	all := parsePasswd(passwd)
 	if root == "" {
 		all = append(all, unlisted(top, all)...)
+		all = append(all, sitting(top, all)...)
 	}
 	groups := parseGroups(group)
 	var out []User
 	for _, u := range all {
 		home, err := top.Below(u.Home)
 		if err != nil {
+			if root == "" && u.comesBack() {
+				u.Away, u.OwnsHome = true, true
+				out = append(out, u)
+			}
 			continue // no such home
 		}
 		if i, err := home.Self(); err == nil {
 			u.OwnsHome = i.UID == u.UID
 			u.Groups = groups[u.Name]
+			if root == "" && !u.OwnsHome && u.comesBack() {
+				names, err := home.Names(".")
+				u.Away = err == nil && len(names) == 0 // a mount point
+			}
 			out = append(out, u)
 		}
 		_ = home.Close()
@@ -64,26 +79,79 @@ func current(root string) ([]User, error) {
 	return own, nil
 }
 
-// unlisted returns owners of folders in /home that have no passwd entry.
+// unlisted returns owners of folders in /home that have no passwd entry, also
+// one folder deeper, where a directory service keeps a folder for each domain,
+// and those whose home systemd-homed keeps closed.
 func unlisted(top *files.Dir, known []User) []User {
-	homes, err := top.Below("home")
-	if err != nil {
-		return nil
-	}
-	defer homes.Close()
-	names, err := homes.AcrossMounts().Names(".")
-	if err != nil {
-		return nil
-	}
 	taken := map[string]bool{}
 	for _, u := range known {
 		taken[u.Home] = true
 	}
 	var out []User
-	for _, name := range names {
-		i, err := homes.AcrossMounts().Stat(name)
-		if home := "/home/" + name; err == nil && i.Kind == files.Directory && !taken[home] && i.UID != 0 {
-			out = append(out, User{Name: name, Home: home, UID: i.UID, GID: i.GID})
+	add := func(folder string) (deeper []string) {
+		dir, err := top.Below(folder)
+		if err != nil {
+			return nil
+		}
+		defer dir.Close()
+		names, err := dir.AcrossMounts().Names(".")
+		if err != nil {
+			return nil
+		}
+		for _, name := range names {
+			i, err := dir.AcrossMounts().Stat(name)
+			home := "/" + folder + "/" + name
+			closed, isClosed := strings.CutSuffix(home, ".homedir")
+			if !isClosed {
+				closed, isClosed = strings.CutSuffix(home, ".home")
+			}
+			switch {
+			case err != nil || taken[home]:
+			case isClosed && !taken[closed]:
+				if _, err := top.AcrossMounts().Stat(closed[1:]); errors.Is(err, fs.ErrNotExist) {
+					out = append(out, User{Name: path.Base(closed), Home: closed, UID: homed, GID: homed, shell: "/bin/sh"})
+				}
+			case i.Kind != files.Directory:
+			case i.UID == 0:
+				deeper = append(deeper, strings.TrimPrefix(home, "/"))
+			default:
+				out = append(out, User{Name: name, Home: home, UID: i.UID, GID: i.GID})
+			}
+		}
+		return deeper
+	}
+	for _, folder := range add("home") {
+		add(folder)
+	}
+	return out
+}
+
+// homed stands for a user whose uid is told when his home opens.
+const homed = 60_001
+
+// askTime bounds the question to the name service, which may ask a server.
+const askTime = 2 * time.Second
+
+// sitting returns who is logged in and was not found in any other way.
+func sitting(top *files.Dir, known []User) []User {
+	runtimes, err := top.AcrossMounts().Names("run/user")
+	if err != nil {
+		return nil
+	}
+	taken := map[string]bool{}
+	for _, u := range known {
+		taken[strconv.FormatUint(uint64(u.UID), 10)] = true
+	}
+	var out []User
+	for _, uid := range runtimes {
+		if _, err := strconv.ParseUint(uid, 10, 32); err != nil || taken[uid] {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), askTime)
+		line, err := command.Run(ctx, "/usr/bin/getent", "passwd", uid)
+		cancel()
+		if err == nil {
+			out = append(out, parsePasswd(line)...)
 		}
 	}
 	return out

@@ -41,7 +41,8 @@ func (w *Worker) agents(ctx context.Context) {
 	}
 }
 
-// agent lists what one agent holds, and makes it forget.
+// agent lists what one agent holds, and makes it forget: at a seal too, since
+// its keys are loaded again from the files that a lift brings back.
 func (w *Worker) agent(ctx context.Context, c *catalogue.Credential, at place, conn net.Conn) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
@@ -54,7 +55,7 @@ func (w *Worker) agent(ctx context.Context, c *catalogue.Credential, at place, c
 		return // no agent, or an empty one
 	}
 	allowed := w.job.Scope.Allows(c)
-	clearing := w.job.Mode == wire.Purge && allowed
+	clearing := w.job.Mode != wire.Plan && allowed
 	var refused error
 	if clearing {
 		refused = client.RemoveAll()
@@ -74,8 +75,6 @@ func (w *Worker) agent(ctx context.Context, c *catalogue.Credential, at place, c
 			err = w.skipped(c, i)
 		case w.job.Mode == wire.Plan:
 			err = w.report(i)
-		case !clearing:
-			err = w.left(i, wire.Unsupported, "not-sealable")
 		case refused != nil || left[string(k.Blob)]:
 			err = w.left(i, wire.Blocked, "refused")
 		default:
