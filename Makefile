@@ -54,12 +54,29 @@ gotest = go test $(1)
 endif
 
 .PHONY: test-all
-test-all: test test-heavy ## add what is heavy: long chaos and property runs
+test-all: test test-heavy test-system ## add what is heavy: long chaos and property runs, a whole system
 
 .PHONY: test-heavy
 test-heavy: setup
 	cd agent/purge/scan/gitleaks && go vet ./... && go test ./...
 	@export CUTOFF_HEAVY=1; $(call gotest,$(TESTFLAGS) -timeout 30m -run 'Kill|Property|Crash' ./server/e2e ./server/flow/... ./agent/...)
+
+# A whole system to run the agent on: built once, booted with a layer of its own
+# for what a test writes. Its name changes when what is in it does.
+SYSTEM_HAS   := systemd-sysv,dbus,libpam-systemd,dbus-user-session,gnome-keyring,libsecret-tools,procps,openssh-server,openssh-client,gnupg,gpg-agent,git,tmux,login
+SYSTEM       := $(CACHE)/system-bookworm-1
+
+$(SYSTEM):
+	@command -v systemd-nspawn >/dev/null && command -v mmdebstrap >/dev/null || \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 systemd-container mmdebstrap >/dev/null
+	@mkdir -p $(CACHE) && rm -rf $@.part
+	mmdebstrap --quiet --variant=minbase --include=$(SYSTEM_HAS) bookworm $@.part
+	@mv $@.part $@
+
+.PHONY: test-system
+test-system: setup $(SYSTEM) ## run the agent on a whole system in a container; needs root
+	go vet -tags system ./server/e2e/system
+	@export CUTOFF_SYSTEM_TREE=$(SYSTEM); $(call gotest,-tags system -timeout 15m ./server/e2e/system)
 
 .PHONY: bench
 bench: build ## run the benchmarks
