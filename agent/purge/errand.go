@@ -68,11 +68,14 @@ type errand struct {
 	// keeper is the user whose child works on the machine's own stores: the
 	// first that is root. None: this agent is not root.
 	keeper string
+	// listed are, by user, the beginnings of paths of things in memory below which
+	// a scan reported all there is.
+	listed map[string][]string
 }
 
 func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
 	e := &errand{purger: p, mode: mode, warrant: w, items: map[string]*cutoffv1.Item{}, whole: map[string]bool{},
-		scope: p.config.Scope()}
+		listed: map[string][]string{}, scope: p.config.Scope()}
 	e.sweep = w.Valid() && w.Finished()
 	e.entries = slices.Concat(p.catalogue, e.scope.Added)
 	if w != nil && !e.sweep {
@@ -346,10 +349,24 @@ func (e *errand) belongs(id, user string) bool {
 	return !ok || item.GetUser() == user
 }
 
-func (e *errand) finished(user string) {
+func (e *errand) finished(user string, listed []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.whole[user] = true
+	e.whole[user], e.listed[user] = true, listed
+}
+
+// inMemory are the beginnings of paths that are no file's.
+var inMemory = []string{"keyring:", "kwallet:", "kernel:", "kcm:", "ssh-agent:"}
+
+// gone reports whether an item that was left, and is not reported anew, is not
+// there any more. What is in memory is gone only when its keeper was asked: one
+// that does not run keeps it in a file.
+func (e *errand) gone(item *cutoffv1.Item) bool {
+	begins := func(prefix string) bool { return strings.HasPrefix(item.GetPath(), prefix) }
+	if !e.whole[item.GetUser()] || item.GetAction() != "left" {
+		return false
+	}
+	return !slices.ContainsFunc(inMemory, begins) || slices.ContainsFunc(e.listed[item.GetUser()], begins)
 }
 
 // noted waits until every item is durable.
@@ -387,9 +404,8 @@ func (e *errand) adopt() {
 			continue
 		}
 		e.items[id] = item
-		inMemory := strings.HasPrefix(item.GetPath(), "keyring:") || strings.HasPrefix(item.GetPath(), "ssh-agent:")
-		gone := item.GetAction() == "left" && !inMemory || item.GetDetail() == detailRestored
-		if gone && e.whole[item.GetUser()] && !item.GetSealed() {
+		restored := item.GetDetail() == detailRestored && e.whole[item.GetUser()]
+		if (e.gone(item) || restored) && !item.GetSealed() {
 			item.Outcome, item.Detail = cutoffv1.Outcome_OUTCOME_VERIFIED, "absent"
 			e.notes.note(item)
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,16 +21,26 @@ import (
 type keyring struct {
 	t    testing.TB
 	user platformtest.User
-	env  []string
+	// runtime is the folder of the bus.
+	runtime string
+	env     []string
 }
 
-// newKeyring starts the bus and the daemon. The packages must be there: a test
-// that would skip without them proves nothing.
+// newKeyring starts the bus and the daemon.
 func newKeyring(t testing.TB, r *platformtest.Root, u platformtest.User) *keyring {
 	t.Helper()
-	for _, tool := range []string{"dbus-daemon", "gnome-keyring-daemon", "secret-tool"} {
+	k := newBus(t, r, u)
+	k.gnome("trial")
+	return k
+}
+
+// newBus starts a session bus. The packages must be there: a test that would skip
+// without them proves nothing.
+func newBus(t testing.TB, r *platformtest.Root, u platformtest.User) *keyring {
+	t.Helper()
+	for _, tool := range []string{"dbus-daemon", "gnome-keyring-daemon", "secret-tool", "kwalletd5", "keepassxc"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%s is missing: apt-get install -y dbus gnome-keyring libsecret-tools", tool)
+			t.Fatalf("%s is missing: make setup", tool)
 		}
 	}
 	runtime := "/run/user/" + strconv.Itoa(u.UID)
@@ -43,17 +54,38 @@ func newKeyring(t testing.TB, r *platformtest.Root, u platformtest.User) *keyrin
 	if len(bus) > 100 { // a socket's address holds 108 bytes
 		t.Fatalf("path of the bus is too long: %s", bus)
 	}
-	k := &keyring{t: t, user: u, env: []string{"PATH=/usr/bin:/bin", "HOME=" + r.Path(u.Home), "XDG_RUNTIME_DIR=" + r.Path(runtime),
-		"DBUS_SESSION_BUS_ADDRESS=unix:path=" + bus}}
+	k := &keyring{t: t, user: u, runtime: r.Path(runtime), env: []string{"PATH=/usr/bin:/bin", "HOME=" + r.Path(u.Home), "XDG_RUNTIME_DIR=" + r.Path(runtime),
+		"DBUS_SESSION_BUS_ADDRESS=unix:path=" + bus, "QT_QPA_PLATFORM=offscreen", "LC_ALL=C.UTF-8"}}
 	k.start("", "dbus-daemon", "--session", "--address=unix:path="+bus, "--nofork", "--nopidfile")
 	k.wait("the bus", func() bool { _, err := os.Stat(bus); return err == nil })
-	k.start("trial", "gnome-keyring-daemon", "--unlock", "--components=secrets", "--foreground", "--control-directory="+filepath.Join(r.Path(runtime), "keyring"))
-	k.wait("the keyring", func() bool {
-		out, err := k.run("", "dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus",
-			"org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets")
+	return k
+}
+
+// gnome starts gnome-keyring, with its login keyring unlocked by a password or,
+// without one, locked. It returns what ends it.
+func (k *keyring) gnome(password string) (stop func()) {
+	k.t.Helper()
+	args := []string{"--components=secrets", "--foreground", "--control-directory=" + filepath.Join(k.runtime, "keyring")}
+	if password != "" {
+		args = append(args, "--unlock")
+	}
+	stop = k.start(password, "gnome-keyring-daemon", args...)
+	k.owns("org.freedesktop.secrets")
+	return stop
+}
+
+// owns waits until a name has an owner.
+func (k *keyring) owns(name string) {
+	k.t.Helper()
+	k.wait(name, func() bool {
+		out, err := k.dbus("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus.NameHasOwner", "string:"+name)
 		return err == nil && strings.Contains(out, "boolean true")
 	})
-	return k
+}
+
+// dbus calls a method.
+func (k *keyring) dbus(name, object, method string, args ...string) (string, error) {
+	return k.run("", "dbus-send", append([]string{"--session", "--print-reply", "--dest=" + name, object, method}, args...)...)
 }
 
 // store puts a secret in, with attributes in pairs.
@@ -73,8 +105,8 @@ func (k *keyring) has(attributes ...string) bool {
 // lock locks every collection.
 func (k *keyring) lock() {
 	k.t.Helper()
-	out, err := k.run("", "dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.secrets", "/org/freedesktop/secrets",
-		"org.freedesktop.Secret.Service.Lock", "array:objpath:/org/freedesktop/secrets/collection/login")
+	out, err := k.dbus("org.freedesktop.secrets", "/org/freedesktop/secrets", "org.freedesktop.Secret.Service.Lock",
+		"array:objpath:/org/freedesktop/secrets/collection/login")
 	if err != nil {
 		k.t.Fatalf("lock: %v: %s", err, out)
 	}
@@ -98,8 +130,8 @@ func (k *keyring) run(input, name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// start runs a daemon until the test ends.
-func (k *keyring) start(input, name string, args ...string) {
+// start runs a daemon until stop is called or the test ends.
+func (k *keyring) start(input, name string, args ...string) (stop func()) {
 	k.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := k.command(ctx, input, name, args...)
@@ -108,10 +140,12 @@ func (k *keyring) start(input, name string, args ...string) {
 		cancel()
 		k.t.Fatal(fmt.Errorf("start %s: %w", name, err))
 	}
-	k.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		_ = cmd.Wait()
 	})
+	k.t.Cleanup(stop)
+	return stop
 }
 
 // wait polls until something is there.

@@ -257,7 +257,12 @@ func (r *restorer) take(s sealedItem, i wire.Item) error {
 	if i.ID != s.item.GetId() {
 		return wire.ErrFrame
 	}
-	if i.Outcome != wire.Verified || i.Sealed {
+	inMemory := !onDisk(s.item.GetAction())
+	switch {
+	case i.Outcome == wire.Retrying && inMemory:
+		r.errand.putBack(s, "left", cutoffv1.Outcome_OUTCOME_RETRYING, text(i.Detail), true)
+		return nil
+	case i.Outcome != wire.Verified || i.Sealed:
 		r.errand.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, text(i.Detail), true)
 		return nil
 	}
@@ -265,7 +270,7 @@ func (r *restorer) take(s sealedItem, i wire.Item) error {
 	if i.Base == wire.InRoot {
 		dir = r.errand.root.AcrossMounts()
 	}
-	if found, err := dir.Stat(i.Name); err != nil || found.Kind != files.Regular && found.Kind != files.Directory {
+	if found, err := dir.Stat(i.Name); !inMemory && (err != nil || found.Kind != files.Regular && found.Kind != files.Directory) {
 		r.errand.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "not-shown", true)
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -89,7 +90,7 @@ func (t *talk) done(payload []byte) error {
 		t.errand.add(t.errand.homeItem(t.user, "budget"))
 		return nil
 	}
-	t.errand.finished(t.user.Name)
+	t.errand.finished(t.user.Name, d.Listed)
 	return nil
 }
 
@@ -242,7 +243,7 @@ func digest(dir *files.Dir, name string) ([]byte, error) {
 const maxEdited = 64 << 20
 
 func onDisk(action string) bool {
-	return action != string(catalogue.KeyringDelete) && action != string(catalogue.AgentClear)
+	return !slices.Contains([]catalogue.Action{catalogue.KeyringDelete, catalogue.AgentClear, catalogue.KernelKey}, catalogue.Action(action))
 }
 
 // proto turns a child's item into the receipt's. Texts come from names that a

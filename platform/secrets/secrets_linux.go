@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,17 +14,25 @@ import (
 )
 
 const (
-	service   = "org.freedesktop.secrets"
-	root      = dbus.ObjectPath("/org/freedesktop/secrets")
-	itemIface = "org.freedesktop.Secret.Item"
-	noPrompt  = dbus.ObjectPath("/")
+	service         = "org.freedesktop.secrets"
+	root            = dbus.ObjectPath("/org/freedesktop/secrets")
+	serviceIface    = "org.freedesktop.Secret.Service"
+	collectionIface = "org.freedesktop.Secret.Collection"
+	itemIface       = "org.freedesktop.Secret.Item"
+	promptIface     = "org.freedesktop.Secret.Prompt"
+	properties      = "org.freedesktop.DBus.Properties"
+	nothing         = dbus.ObjectPath("/")
 	// maxItems bounds a keyring that got out of hand.
 	maxItems = 10_000
 )
 
-type keyring struct{ conn *dbus.Conn }
+type keyring struct {
+	conn    *dbus.Conn
+	session *session
+}
 
-func open(ctx context.Context, bus net.Conn) (*Keyring, error) {
+// dial makes a connection to the bus out of its socket.
+func dial(ctx context.Context, bus net.Conn) (*dbus.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := bus.SetDeadline(deadline); err != nil {
 			return nil, errors.Join(fmt.Errorf("open bus: %w", err), bus.Close())
@@ -40,41 +49,99 @@ func open(ctx context.Context, bus net.Conn) (*Keyring, error) {
 	if err := conn.Hello(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open bus: %w", err), conn.Close())
 	}
+	return conn, nil
+}
+
+func open(ctx context.Context, bus net.Conn) (*Keyring, error) {
+	conn, err := dial(ctx, bus)
+	if err != nil {
+		return nil, err
+	}
+	k := keyring{conn: conn}
 	// A call to a name without owner would start a daemon, which may make a new
 	// keyring and show a dialog.
-	var owned bool
-	if err := conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, service).Store(&owned); err != nil {
+	owned, err := k.owned(ctx)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ask bus: %w", err), conn.Close())
 	}
 	if !owned {
 		return nil, errors.Join(ErrNone, conn.Close())
 	}
-	return &Keyring{keyring{conn}}, nil
+	return &Keyring{k}, nil
+}
+
+func (k keyring) owned(ctx context.Context) (owned bool, err error) {
+	err = k.conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, service).Store(&owned)
+	return owned, err
 }
 
 // Close ends the conversation.
 func (k keyring) Close() error { return k.conn.Close() }
 
-// Items lists every item of every collection, by collection.
-func (k keyring) Items(ctx context.Context) ([]Item, error) {
-	collections, err := paths(k.get(ctx, root, "org.freedesktop.Secret.Service", "Collections"))
+// providers own these names beside the common one.
+var providers = map[string]Provider{
+	"org.gnome.keyring":                  GNOME,
+	"org.kde.kwalletd5":                  KWallet,
+	"org.kde.kwalletd6":                  KWallet,
+	"org.kde.ksecretd":                   KWallet,
+	"org.kde.secretservicecompat":        KWallet,
+	"org.keepassxc.KeePassXC.MainWindow": KeePassXC,
+}
+
+// Provider says which program answers.
+func (k keyring) Provider(ctx context.Context) Provider {
+	owner, err := k.owner(ctx, service)
+	if err != nil {
+		return Other
+	}
+	for name, p := range providers {
+		if o, err := k.owner(ctx, name); err == nil && o == owner {
+			return p
+		}
+	}
+	return Other
+}
+
+// owner asks who has a name; that starts nobody.
+func (k keyring) owner(ctx context.Context, name string) (owner string, err error) {
+	err = k.conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, name).Store(&owner)
+	return owner, err
+}
+
+// Collections lists all collections. One that goes meanwhile is none.
+func (k keyring) Collections(ctx context.Context) ([]Collection, error) {
+	refs, err := paths(k.get(ctx, root, serviceIface, "Collections"))
 	if err != nil {
 		return nil, fmt.Errorf("list collections: %w", err)
 	}
-	var out []Item
-	for _, c := range collections {
-		items, err := paths(k.get(ctx, c, "org.freedesktop.Secret.Collection", "Items"))
+	var out []Collection
+	for _, ref := range refs {
+		locked, err := k.get(ctx, ref, collectionIface, "Locked")
 		if err != nil {
-			continue // gone meanwhile
+			continue
 		}
-		for _, ref := range items {
-			if len(out) >= maxItems {
-				return out, nil
-			}
-			if item, err := k.item(ctx, ref); err == nil {
-				item.Collection = string(c[strings.LastIndexByte(string(c), '/')+1:])
-				out = append(out, item)
-			}
+		c := Collection{Ref: string(ref), Name: nameOf(ref)}
+		c.Locked, _ = locked.Value().(bool)
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func nameOf(ref dbus.ObjectPath) string {
+	return string(ref[strings.LastIndexByte(string(ref), '/')+1:])
+}
+
+// Items lists the items of one collection.
+func (k keyring) Items(ctx context.Context, c Collection) ([]Item, error) {
+	refs, err := paths(k.get(ctx, dbus.ObjectPath(c.Ref), collectionIface, "Items"))
+	if err != nil {
+		return nil, fmt.Errorf("list items: %w", err)
+	}
+	var out []Item
+	for _, ref := range refs[:min(len(refs), maxItems)] {
+		if item, err := k.item(ctx, ref); err == nil { // not gone meanwhile
+			item.Collection, item.Locked = c.Name, item.Locked || c.Locked
+			out = append(out, item)
 		}
 	}
 	return out, nil
@@ -82,14 +149,14 @@ func (k keyring) Items(ctx context.Context) ([]Item, error) {
 
 func (k keyring) item(ctx context.Context, ref dbus.ObjectPath) (Item, error) {
 	var all map[string]dbus.Variant
-	err := k.conn.Object(service, ref).CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll", dbus.FlagNoAutoStart, itemIface).Store(&all)
-	if err != nil {
+	if err := k.call(ctx, ref, properties+".GetAll", itemIface).Store(&all); err != nil {
 		return Item{}, fmt.Errorf("read item: %w", err)
 	}
 	item := Item{Ref: string(ref)}
 	item.Label, _ = all["Label"].Value().(string)
 	item.Attributes, _ = all["Attributes"].Value().(map[string]string)
 	item.Locked, _ = all["Locked"].Value().(bool)
+	item.Modified, _ = all["Modified"].Value().(uint64)
 	return item, nil
 }
 
@@ -100,10 +167,11 @@ func (k keyring) Delete(ctx context.Context, item Item) error {
 	}
 	var prompt dbus.ObjectPath
 	ref := dbus.ObjectPath(item.Ref)
-	if err := k.conn.Object(service, ref).CallWithContext(ctx, itemIface+".Delete", dbus.FlagNoAutoStart).Store(&prompt); err != nil {
+	if err := k.call(ctx, ref, itemIface+".Delete").Store(&prompt); err != nil {
 		return fmt.Errorf("delete item: %w", err)
 	}
-	if prompt != noPrompt {
+	if prompt != nothing {
+		k.dismiss(ctx, prompt)
 		return ErrPrompt
 	}
 	if _, err := k.item(ctx, ref); err == nil {
@@ -112,9 +180,63 @@ func (k keyring) Delete(ctx context.Context, item Item) error {
 	return nil
 }
 
+// DeleteCollection deletes a whole collection, locked or not, and reads back
+// that it is gone.
+func (k keyring) DeleteCollection(ctx context.Context, c Collection) error {
+	var prompt dbus.ObjectPath
+	if err := k.call(ctx, dbus.ObjectPath(c.Ref), collectionIface+".Delete").Store(&prompt); err != nil {
+		return fmt.Errorf("delete collection: %w", err)
+	}
+	if prompt != nothing {
+		k.dismiss(ctx, prompt)
+		return ErrPrompt
+	}
+	left, err := k.Collections(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(left, func(l Collection) bool { return l.Ref == c.Ref }) {
+		return fmt.Errorf("delete collection: %w", os.ErrExist)
+	}
+	return nil
+}
+
+// Unlock unlocks a collection that has no password; one that has answers with
+// a prompt, which is never shown: ErrPrompt.
+func (k keyring) Unlock(ctx context.Context, c Collection) error {
+	return k.turn(ctx, c, ".Unlock")
+}
+
+// Lock locks a collection.
+func (k keyring) Lock(ctx context.Context, c Collection) error { return k.turn(ctx, c, ".Lock") }
+
+func (k keyring) turn(ctx context.Context, c Collection, method string) error {
+	var (
+		done   []dbus.ObjectPath
+		prompt dbus.ObjectPath
+	)
+	if err := k.call(ctx, root, serviceIface+method, []dbus.ObjectPath{dbus.ObjectPath(c.Ref)}).Store(&done, &prompt); err != nil {
+		return fmt.Errorf("turn the lock of a collection: %w", err)
+	}
+	if prompt != nothing {
+		k.dismiss(ctx, prompt)
+		return ErrPrompt
+	}
+	return nil
+}
+
+// dismiss drops a prompt that was never shown.
+func (k keyring) dismiss(ctx context.Context, prompt dbus.ObjectPath) {
+	_ = k.call(ctx, prompt, promptIface+".Dismiss").Err // it would end with this connection too
+}
+
+func (k keyring) call(ctx context.Context, at dbus.ObjectPath, method string, args ...any) *dbus.Call {
+	return k.conn.Object(service, at).CallWithContext(ctx, method, dbus.FlagNoAutoStart, args...)
+}
+
 func (k keyring) get(ctx context.Context, at dbus.ObjectPath, iface, name string) (dbus.Variant, error) {
 	var v dbus.Variant
-	err := k.conn.Object(service, at).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart, iface, name).Store(&v)
+	err := k.call(ctx, at, properties+".Get", iface, name).Store(&v)
 	return v, err
 }
 

@@ -30,6 +30,10 @@ const (
 	Edit          Action = "edit"
 	KeyringDelete Action = "keyring-delete"
 	AgentClear    Action = "agent-clear"
+	// KeyringFile: a keyring's own file, while no program has it open.
+	KeyringFile Action = "keyring-file"
+	// KernelKey: a key that the kernel keeps.
+	KernelKey Action = "kernel-key"
 	// Look: read only, for the files it names.
 	Look Action = "look"
 	// End: nothing on disk; the processes that hold it end.

@@ -138,10 +138,10 @@ func (r *reader) fits(n *yaml.Node, e entry) {
 		r.bad(n, "action edit needs unreadable: delete or leave")
 	case e.Action != Edit && len(e.Secrets) > 0:
 		r.bad(n, "secrets are for action edit only")
-	case e.Action == KeyringDelete && len(e.keyring) == 0:
-		r.bad(n, "action keyring-delete needs keyring: which items")
-	case e.Action != KeyringDelete && len(e.keyring) > 0:
-		r.bad(n, "keyring is for action keyring-delete only")
+	case (e.Action == KeyringDelete || e.Action == KernelKey) && len(e.keyring) == 0:
+		r.bad(n, "action %s needs keyring: which items", e.Action)
+	case e.Action != KeyringDelete && e.Action != KernelKey && len(e.keyring) > 0:
+		r.bad(n, "keyring is for actions keyring-delete and kernel-key only")
 	case e.Action == AgentClear && len(e.paths) == 0:
 		r.bad(n, "action agent-clear needs paths: the sockets")
 	case e.Action == End && (len(e.Holders) == 0 || len(e.paths) > 0):
@@ -154,7 +154,7 @@ func (r *reader) fits(n *yaml.Node, e entry) {
 		r.bad(n, "follow and follow-as go together")
 	case len(e.Names) > 0 && !slices.Contains(structured, e.Format) && !onlyFileNames(e.Names):
 		r.bad(n, "identify by paths needs a format that has them")
-	case (e.Identify == "" && len(e.Names) == 0) != (len(e.Identifiers) == 0) && e.Action != KeyringDelete && e.Action != AgentClear && e.Action != End:
+	case (e.Identify == "" && len(e.Names) == 0) != (len(e.Identifiers) == 0) && !slices.Contains([]Action{KeyringDelete, KernelKey, AgentClear, End}, e.Action):
 		r.bad(n, "identify and identifiers go together")
 	}
 	if editable && len(e.Secrets) > 0 {

@@ -60,7 +60,7 @@ func (e entry) on(goos string) Credential {
 // Words the catalogue may use. Readers and tests live in package identify.
 var (
 	systems     = []string{"linux", "darwin", "windows"}
-	actions     = []string{"delete", "delete-dir", "edit", "keyring-delete", "agent-clear", "look", "end"}
+	actions     = []string{"delete", "delete-dir", "edit", "keyring-delete", "keyring-file", "kernel-key", "agent-clear", "look", "end"}
 	formats     = append(format.Formats(), string(Text), string(Binary))
 	confidences = []string{"confirmed", "unconfirmed"}
 	idPattern   = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)

@@ -15,7 +15,6 @@ import (
 
 // agents clears the SSH agents whose sockets belong to the user.
 func (w *Worker) agents(ctx context.Context) {
-	w.otherBuses(ctx)
 	var c *catalogue.Credential
 	for i := range w.job.Catalogue {
 		if w.job.Catalogue[i].Action == catalogue.AgentClear {

@@ -45,7 +45,7 @@ var moved = map[string][]string{
 // readEnvironment collects the named variables, and no others.
 func (w *Worker) readEnvironment() environment {
 	names := append(catalogue.Variables(w.job.Catalogue), "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME",
-		"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "ZDOTDIR")
+		"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "ZDOTDIR", "KRB5CCNAME", "KRB5_CONFIG")
 	names = append(names, catalogue.TokenVariables(w.job.Catalogue)...)
 	wanted := map[string]bool{}
 	for _, n := range names {

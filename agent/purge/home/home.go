@@ -18,10 +18,13 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/purge/identify"
 	"cutoff/agent/purge/wire"
 	"cutoff/platform/files"
+	"cutoff/platform/secrets"
 )
 
 // Bounds of one file.
@@ -56,7 +59,13 @@ type Worker struct {
 	restore []func()
 	entries int
 	asks    errands
-	ctx     context.Context //nolint:containedctx // one worker is one job; the deadline is the job's
+	// serving are the keyrings that answered, and complete the prefixes of paths
+	// below which all was listed.
+	serving []secrets.Provider
+	// shown are wallets that are collections of a keyring too.
+	shown    map[string]bool
+	complete []string
+	ctx      context.Context //nolint:containedctx // one worker is one job; the deadline is the job's
 }
 
 // Serve reads the job from in, does it and answers on out. home and root are
@@ -68,7 +77,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 		return fmt.Errorf("read job: %w", err)
 	}
 	w := &Worker{home: home, root: root.AcrossMounts(), in: in, out: out,
-		seen: map[string]bool{}, taken: map[string]bool{}, synced: map[place]bool{},
+		seen: map[string]bool{}, shown: map[string]bool{}, taken: map[string]bool{}, synced: map[place]bool{},
 		modes: map[place]uint32{}, folders: map[place]files.Attributes{}, names: map[uint64]meta{}, lists: newLists()}
 	defer w.close()
 	if kind != wire.KindJob {
@@ -76,6 +85,9 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 	}
 	if err := wire.Unmarshal(payload, &w.job); err != nil {
 		return err
+	}
+	if w.job.Mode == wire.Await {
+		return w.awaitUnlock(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(w.job.Seconds)*time.Second)
 	defer cancel()
@@ -102,7 +114,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 	}
 	w.sync()
 	w.close()
-	if err := wire.WriteJSON(w.out, wire.KindDone, wire.Done{Exhausted: exhausted}); err != nil || w.pipe == nil {
+	if err := wire.WriteJSON(w.out, wire.KindDone, wire.Done{Exhausted: exhausted, Listed: w.complete}); err != nil || w.pipe == nil {
 		return err
 	}
 	w.pipe.stop() // the parent's last word is the end of the pipe
@@ -112,17 +124,36 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 // errBudget ends a scan whose time or number of entries is used up.
 var errBudget = errors.New("budget is used up")
 
-// work scans the home; keyring and agents go on beside it.
+// work scans the home; the keyring is worked on beside it, and its files when no
+// program is known to have them open.
 func (w *Worker) work(ctx context.Context) error {
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	beside.Go(func() { w.keyring(ctx) })
+	var beside errgroup.Group
+	beside.Go(func() error { return w.keyring(ctx) })
 	defer w.asks.finish()
 	if w.job.Ask {
 		w.env = w.readEnvironment() // a provider's address may stand in it
 	}
-	// The usual places first, most dangerous first: nothing a user wrote into
-	// his start-up files delays the first removal.
+	err := w.scan(ctx)
+	if err == nil || errors.Is(err, errBudget) {
+		w.agents(ctx)
+	}
+	if err = firstOf(beside.Wait(), err); err != nil && !errors.Is(err, errBudget) {
+		return err
+	}
+	// Who fills his home with files does not save his keys by that.
+	for _, then := range []func(context.Context) error{w.otherBuses, w.kernelKeys, w.kerberos, w.keyringFiles} {
+		if e := then(ctx); e != nil && !errors.Is(e, errBudget) {
+			return e
+		} else if err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// scan looks through the home. The usual places come first, most dangerous
+// first: nothing a user wrote into his start-up files delays the first removal.
+func (w *Worker) scan(ctx context.Context) error {
 	own, added := divided(w.job.Catalogue)
 	if err := w.all(own, w.usual); err != nil {
 		return err
@@ -153,7 +184,6 @@ func (w *Worker) work(ctx context.Context) error {
 		return err
 	}
 	w.askProviders(ctx)
-	w.agents(ctx)
 	return nil
 }
 
@@ -196,10 +226,11 @@ func (w *Worker) expanded(c *catalogue.Credential, paths []string, expand func(s
 	if err := w.settle(false); err != nil {
 		return err
 	}
-	switch {
-	case c.Action == catalogue.AgentClear || c.Action == catalogue.KeyringDelete || c.Action == catalogue.End:
-		return nil
-	case c.System:
+	switch c.Action {
+	case catalogue.AgentClear, catalogue.End, catalogue.KeyringDelete, catalogue.KeyringFile, catalogue.KernelKey:
+		return nil // not by their places, or not yet
+	}
+	if c.System {
 		return w.machine(c)
 	}
 	for _, p := range paths {
@@ -311,6 +342,14 @@ func (w *Worker) freeID(product, path string) string {
 			return id
 		}
 	}
+}
+
+// listed says that all that is below a prefix of paths has been reported: what
+// is not among it is gone.
+func (w *Worker) listed(prefix string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.complete = append(w.complete, prefix)
 }
 
 func (w *Worker) item(c *catalogue.Credential, p place) wire.Item {

@@ -82,6 +82,9 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 	if err != nil || m.ID != r.ID {
 		return "unreadable"
 	}
+	if m.Kind == "keyring" {
+		return w.restoreKeyring(i, m, plain)
+	}
 	i.Base, i.Name = m.Base, m.Name
 	w.approach(place{base: m.Base, name: m.Name})
 	if err := w.ancestors(m); err != nil {
@@ -129,7 +132,8 @@ func readMeta(plain io.Reader) (meta, error) {
 	}
 	var m meta
 	if err := json.Unmarshal(head, &m); err != nil || m.Version != metaVersion ||
-		!slices.Contains([]string{wire.InHome, wire.InRoot}, m.Base) || !slices.Contains([]string{"file", "edit", "dir", "database"}, m.Kind) {
+		!slices.Contains([]string{wire.InHome, wire.InRoot}, m.Base) || !slices.Contains([]string{"file", "edit", "dir", "database", "keyring"}, m.Kind) ||
+		(m.Kind == "keyring") != (m.Keyring != nil) {
 		return meta{}, errUnreadable
 	}
 	return m, nil

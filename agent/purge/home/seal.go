@@ -19,7 +19,7 @@ type meta struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
 	// Kind: file (whole), edit (the original of a mixed file), dir (a tar),
-	// database (a tar of it and what lay beside it).
+	// database (a tar of it and what lay beside it), keyring (an item's secret).
 	Kind string           `json:"kind"`
 	Base string           `json:"base"`
 	Name string           `json:"name"`
@@ -32,6 +32,8 @@ type meta struct {
 	// After is SHA-256 of what was left of a mixed file: it goes back only over
 	// exactly that.
 	After []byte `json:"after,omitempty"`
+	// Keyring is for kind keyring: Base and Name are its bus.
+	Keyring *keyringItem `json:"keyring,omitempty"`
 }
 
 const (
@@ -172,6 +174,13 @@ func (w *Worker) begun(i wire.Item) bool {
 	}
 }
 
+// forget gives an id back that got no copy.
+func (w *Worker) forget(id string) {
+	w.ids.Lock()
+	defer w.ids.Unlock()
+	delete(w.taken, id)
+}
+
 // covers reports whether a copy with the prints in was holds all of now: less
 // may be there, where the predecessor had begun.
 func covers(was, now []uint64) bool {
@@ -215,9 +224,7 @@ func (w *Worker) settle(all bool) error {
 
 // unsealable: without a sealed copy only what a sign-in regains may go.
 func (w *Worker) unsealable(wait waiting, why error) error {
-	w.ids.Lock()
-	delete(w.taken, wait.item.ID)
-	w.ids.Unlock()
+	w.forget(wait.item.ID)
 	if wait.of.Regain == catalogue.SignIn && !errors.Is(why, files.ErrChanged) {
 		return wait.then(wait.item)
 	}

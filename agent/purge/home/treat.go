@@ -249,6 +249,9 @@ func (w *Worker) regular(c *catalogue.Credential, at place, info files.Info) err
 		})
 	}
 	finding := identify.Of(c, data, beside{w, at})
+	if c.Action == catalogue.KeyringFile {
+		return w.keyringFile(c, at, now, data)
+	}
 	w.hold(c, at, data)
 	called := w.enrich(c, at, data, now)
 	follow := func() error { return w.follow(c, at, data) }

@@ -133,7 +133,8 @@ func TestOnlyListedKindsLeave(t *testing.T) {
 
 // Every word the catalogue may use is known here, and the reverse.
 func TestEveryReaderOfTheCatalogueReads(t *testing.T) {
-	samples := map[string]string{"private-key": token(`{"iss":"x"}`), "certificates": publicKey, "openvpn": "remote vpn.example 1194\n", "tailscale": `{"_profiles":"eyJhIjp7Ik5vZGVJRCI6Im4xIn19"}`, "subversion": "K 8\npassword\nV 1\nx\nK 15\nsvn:realmstring\nV 1\nr\nEND\n", "age-keys": "# public key: age1" + strings.Repeat("q", 58) + "\n",
+	samples := map[string]string{"gnupg-key": ring,
+		"private-key": token(`{"iss":"x"}`), "certificates": publicKey, "openvpn": "remote vpn.example 1194\n", "tailscale": `{"_profiles":"eyJhIjp7Ik5vZGVJRCI6Im4xIn19"}`, "subversion": "K 8\npassword\nV 1\nx\nK 15\nsvn:realmstring\nV 1\nr\nEND\n", "age-keys": "# public key: age1" + strings.Repeat("q", 58) + "\n",
 		"cloudflared": "-----BEGIN ARGO TUNNEL TOKEN-----\n" + base64.StdEncoding.EncodeToString([]byte(`{"zoneID":"z","accountID":"a","apiToken":"x"}`)) + "\n-----END ARGO TUNNEL TOKEN-----\n", "pg-service": "[a]\npassword=x\n", "aws-login": `{"accessToken":{"accessKeyId":"ASIAIOSFODNN7EXAMPLE"}}`,
 		"aws-config": "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n", "ssh-key": "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----", "aws-sso": `{"region":"x"}`}
 	text := "[a]\ntype=x\npassword=x\nmachine m\nhttps://a:b@c\n//r/:_auth=x\n[registry]\nh:1:d:u:p\n"

@@ -4,7 +4,7 @@ import "strings"
 
 // Keyring names an item by its attributes, which are no secrets by the
 // keyring's own rules; only those known to name an account are taken.
-func Keyring(product string, attributes map[string]string) Finding {
+func Keyring(product, label string, attributes map[string]string) Finding {
 	n := &notes{}
 	service, user := attributes["service"], or(attributes["username"], attributes["user"])
 	switch product {
@@ -20,9 +20,10 @@ func Keyring(product string, attributes map[string]string) Finding {
 	case "cargo":
 		n.add("cargo-registry", strings.TrimPrefix(service, "cargo-registry:"))
 	default:
-		n.add("keyring-service", service)
-		n.add("keyring-user", user)
+		n.add("keyring-service", or(service, or(attributes["server"], attributes["domain"])))
+		n.add("keyring-user", or(user, attributes["account"]))
 	}
+	n.add("keyring-label", label)
 	n.until(never)
 	return n.finding()
 }

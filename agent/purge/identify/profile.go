@@ -2,8 +2,6 @@ package identify
 
 import (
 	"encoding/json"
-	"path"
-	"strings"
 )
 
 // above is what a browser's reader needs more than Around: the folders that a
@@ -63,14 +61,5 @@ func firefoxProfile(content []byte, around Around, n *notes) {
 	}
 	if folders, ok := around.(above); ok {
 		n.add("browser-profile", folders.Above(0))
-	}
-}
-
-// gnupgKey names a private key by its keygrip: the name of its file.
-func gnupgKey(_ []byte, around Around, n *notes) {
-	n.until(never)
-	grip := strings.TrimSuffix(around.Name(), path.Ext(around.Name()))
-	if len(grip) == 40 && strings.Trim(grip, "0123456789ABCDEFabcdef") == "" {
-		n.add("gnupg-keygrip", strings.ToUpper(grip))
 	}
 }

@@ -64,6 +64,8 @@ const (
 	Purge   = "purge"
 	Seal    = "seal"
 	Restore = "restore"
+	// Await: nothing is touched; the child is done when a keyring is unlocked.
+	Await = "await"
 )
 
 // Job is what a child is to do.
@@ -198,6 +200,9 @@ type Revoked struct {
 type Done struct {
 	// Exhausted: a budget ran out before everything was looked at.
 	Exhausted bool `json:"exhausted,omitempty"`
+	// Listed are the beginnings of paths of things in memory below which all was
+	// reported: what is not among it has gone.
+	Listed []string `json:"listed,omitempty"`
 }
 
 // Write writes one frame.
