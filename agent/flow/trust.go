@@ -196,7 +196,11 @@ func (f *Flow) ask(now lease.Reading) {
 	nonce := make([]byte, 32)
 	_, _ = rand.Read(nonce) // never fails, see crypto/rand
 	s.trust.nonce, s.trust.asked = nonce, now
-	f.send(&cutoffv1.ConnectRequest{Message: &cutoffv1.ConnectRequest_Lease{Lease: &cutoffv1.LeaseRequest{Nonce: nonce}}})
+	request := &cutoffv1.LeaseRequest{Nonce: nonce}
+	if state, err := f.knowledge(now); err == nil {
+		request.Held = &state.HighestLease
+	}
+	f.send(&cutoffv1.ConnectRequest{Message: &cutoffv1.ConnectRequest_Lease{Lease: request}})
 }
 
 // granted takes a lease: the mark first, then the lease, then its number, so

@@ -33,6 +33,7 @@ const (
 	TypeRefusal    = "application/vnd.cutoff.refusal.v1"
 	TypeCheckpoint = "application/vnd.cutoff.checkpoint.v1"
 	TypeCatalogue  = "application/vnd.cutoff.catalogue.v1"
+	TypeLeaving    = "application/vnd.cutoff.leaving.v1"
 	TypeProposal   = "application/vnd.cutoff.catalogue-proposal.v1"
 )
 

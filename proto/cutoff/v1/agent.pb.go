@@ -451,7 +451,10 @@ type ReconcileRequest struct {
 	// challenge is 32 fresh bytes for an order to answer.
 	Challenge []byte `protobuf:"bytes,2,opt,name=challenge,proto3" json:"challenge,omitempty"`
 	// receipts are Envelopes of Receipts not acknowledged yet.
-	Receipts      [][]byte `protobuf:"bytes,3,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	Receipts [][]byte `protobuf:"bytes,3,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	// leaving is an Envelope of a Leaving, or empty: a stopped agent's last word
+	// without a stream.
+	Leaving       []byte `protobuf:"bytes,4,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,11 +510,19 @@ func (x *ReconcileRequest) GetReceipts() [][]byte {
 	return nil
 }
 
+func (x *ReconcileRequest) GetLeaving() []byte {
+	if x != nil {
+		return x.Leaving
+	}
+	return nil
+}
+
 type ReconcileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// order is an Envelope of an Order, or empty.
 	Order         []byte        `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
 	Acks          []*ReceiptAck `protobuf:"bytes,2,rep,name=acks,proto3" json:"acks,omitempty"`
+	LeavingAck    *LeavingAck   `protobuf:"bytes,3,opt,name=leaving_ack,json=leavingAck,proto3" json:"leaving_ack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -556,6 +567,13 @@ func (x *ReconcileResponse) GetOrder() []byte {
 func (x *ReconcileResponse) GetAcks() []*ReceiptAck {
 	if x != nil {
 		return x.Acks
+	}
+	return nil
+}
+
+func (x *ReconcileResponse) GetLeavingAck() *LeavingAck {
+	if x != nil {
+		return x.LeavingAck
 	}
 	return nil
 }
@@ -785,6 +803,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Plan
 	//	*ConnectRequest_OrderReceived
 	//	*ConnectRequest_Catalogue
+	//	*ConnectRequest_Leaving
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -917,6 +936,15 @@ func (x *ConnectRequest) GetCatalogue() *CatalogueHeld {
 	return nil
 }
 
+func (x *ConnectRequest) GetLeaving() []byte {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Leaving); ok {
+			return x.Leaving
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -964,6 +992,11 @@ type ConnectRequest_Catalogue struct {
 	Catalogue *CatalogueHeld `protobuf:"bytes,10,opt,name=catalogue,proto3,oneof"`
 }
 
+type ConnectRequest_Leaving struct {
+	// leaving is an Envelope of a Leaving; the server answers leaving_ack.
+	Leaving []byte `protobuf:"bytes,11,opt,name=leaving,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Report) isConnectRequest_Message() {}
@@ -983,6 +1016,8 @@ func (*ConnectRequest_Plan) isConnectRequest_Message() {}
 func (*ConnectRequest_OrderReceived) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Catalogue) isConnectRequest_Message() {}
+
+func (*ConnectRequest_Leaving) isConnectRequest_Message() {}
 
 // StreamHello opens a stream.
 type StreamHello struct {
@@ -1387,8 +1422,12 @@ func (x *Report) GetAt() *timestamppb.Timestamp {
 
 // LeaseRequest asks for a lease that answers nonce.
 type LeaseRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Nonce []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// held is the highest lease number the agent accepted, 0 for none. A lone agent
+	// holds what its last request was answered with or, if that was lost, what it
+	// said then: anything else shows a state that was copied or put back.
+	Held          *uint64 `protobuf:"varint,2,opt,name=held,proto3,oneof" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1428,6 +1467,13 @@ func (x *LeaseRequest) GetNonce() []byte {
 		return x.Nonce
 	}
 	return nil
+}
+
+func (x *LeaseRequest) GetHeld() uint64 {
+	if x != nil && x.Held != nil {
+		return *x.Held
+	}
+	return 0
 }
 
 // Inventory is what a scan found, without a secret. It replaces the last one.
@@ -1557,6 +1603,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Roster
 	//	*ConnectResponse_Drain
 	//	*ConnectResponse_Catalogue
+	//	*ConnectResponse_LeavingAck
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1671,6 +1718,15 @@ func (x *ConnectResponse) GetCatalogue() []byte {
 	return nil
 }
 
+func (x *ConnectResponse) GetLeavingAck() *LeavingAck {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_LeavingAck); ok {
+			return x.LeavingAck
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -1711,6 +1767,10 @@ type ConnectResponse_Catalogue struct {
 	Catalogue []byte `protobuf:"bytes,8,opt,name=catalogue,proto3,oneof"`
 }
 
+type ConnectResponse_LeavingAck struct {
+	LeavingAck *LeavingAck `protobuf:"bytes,9,opt,name=leaving_ack,json=leavingAck,proto3,oneof"`
+}
+
 func (*ConnectResponse_Welcome) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Order) isConnectResponse_Message() {}
@@ -1727,6 +1787,55 @@ func (*ConnectResponse_Drain) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Catalogue) isConnectResponse_Message() {}
 
+func (*ConnectResponse_LeavingAck) isConnectResponse_Message() {}
+
+// LeavingAck says that an agent's last word is stored, durably.
+type LeavingAck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// fact is what the device has now: stopped, disabled, removed; empty if the
+	// end is orderly.
+	Fact          string `protobuf:"bytes,1,opt,name=fact,proto3" json:"fact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeavingAck) Reset() {
+	*x = LeavingAck{}
+	mi := &file_cutoff_v1_agent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeavingAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeavingAck) ProtoMessage() {}
+
+func (x *LeavingAck) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_agent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeavingAck.ProtoReflect.Descriptor instead.
+func (*LeavingAck) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LeavingAck) GetFact() string {
+	if x != nil {
+		return x.Fact
+	}
+	return ""
+}
+
 // Welcome answers the hello; the stream may be used.
 type Welcome struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -1739,7 +1848,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[23]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +1860,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[23]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +1873,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Welcome) GetReportIntervalMs() int64 {
@@ -1793,7 +1902,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[24]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +1914,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[24]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1818,7 +1927,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LeaseAnswer) GetNonce() []byte {
@@ -1856,7 +1965,7 @@ type ReceiptAck struct {
 
 func (x *ReceiptAck) Reset() {
 	*x = ReceiptAck{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[25]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +1977,7 @@ func (x *ReceiptAck) String() string {
 func (*ReceiptAck) ProtoMessage() {}
 
 func (x *ReceiptAck) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[25]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +1990,7 @@ func (x *ReceiptAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptAck.ProtoReflect.Descriptor instead.
 func (*ReceiptAck) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReceiptAck) GetCutId() string {
@@ -1925,7 +2034,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[26]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2046,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[26]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2059,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PlanRequest) GetPlanId() string {
@@ -1978,7 +2087,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_cutoff_v1_agent_proto_msgTypes[27]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2099,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_agent_proto_msgTypes[27]
+	mi := &file_cutoff_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2112,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_cutoff_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Drain) GetAfterMs() int64 {
@@ -2042,14 +2151,17 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"\x03csr\x18\x01 \x01(\fR\x03csr\"I\n" +
 	"\rRenewResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x03(\fR\vcertificate\x12\x16\n" +
-	"\x06roster\x18\x02 \x01(\fR\x06roster\"b\n" +
+	"\x06roster\x18\x02 \x01(\fR\x06roster\"|\n" +
 	"\x10ReconcileRequest\x12\x14\n" +
 	"\x05hello\x18\x01 \x01(\fR\x05hello\x12\x1c\n" +
 	"\tchallenge\x18\x02 \x01(\fR\tchallenge\x12\x1a\n" +
-	"\breceipts\x18\x03 \x03(\fR\breceipts\"T\n" +
+	"\breceipts\x18\x03 \x03(\fR\breceipts\x12\x18\n" +
+	"\aleaving\x18\x04 \x01(\fR\aleaving\"\x8c\x01\n" +
 	"\x11ReconcileResponse\x12\x14\n" +
 	"\x05order\x18\x01 \x01(\fR\x05order\x12)\n" +
-	"\x04acks\x18\x02 \x03(\v2\x15.cutoff.v1.ReceiptAckR\x04acks\"Y\n" +
+	"\x04acks\x18\x02 \x03(\v2\x15.cutoff.v1.ReceiptAckR\x04acks\x126\n" +
+	"\vleaving_ack\x18\x03 \x01(\v2\x15.cutoff.v1.LeavingAckR\n" +
+	"leavingAck\"Y\n" +
 	"\rUnsealRequest\x12\x15\n" +
 	"\x06cut_id\x18\x01 \x01(\tR\x05cutId\x121\n" +
 	"\aheaders\x18\x02 \x03(\v2\x17.cutoff.v1.SealedHeaderR\aheaders\"?\n" +
@@ -2061,7 +2173,7 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"\aFileKey\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\tR\arefused\"\xf7\x03\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\"\x93\x04\n" +
 	"\x0eConnectRequest\x12.\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.cutoff.v1.StreamHelloH\x00R\x05hello\x12+\n" +
 	"\x06report\x18\x02 \x01(\v2\x11.cutoff.v1.ReportH\x00R\x06report\x12/\n" +
@@ -2073,7 +2185,8 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"\x04plan\x18\b \x01(\v2\x15.cutoff.v1.PlanResultH\x00R\x04plan\x12A\n" +
 	"\x0eorder_received\x18\t \x01(\v2\x18.cutoff.v1.OrderReceivedH\x00R\rorderReceived\x128\n" +
 	"\tcatalogue\x18\n" +
-	" \x01(\v2\x18.cutoff.v1.CatalogueHeldH\x00R\tcatalogueB\t\n" +
+	" \x01(\v2\x18.cutoff.v1.CatalogueHeldH\x00R\tcatalogue\x12\x1a\n" +
+	"\aleaving\x18\v \x01(\fH\x00R\aleavingB\t\n" +
 	"\amessage\"y\n" +
 	"\vStreamHello\x12\x14\n" +
 	"\x05hello\x18\x01 \x01(\fR\x05hello\x12\x1c\n" +
@@ -2097,9 +2210,11 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"\x05value\"[\n" +
 	"\x06Report\x12%\n" +
 	"\x05facts\x18\x01 \x03(\v2\x0f.cutoff.v1.FactR\x05facts\x12*\n" +
-	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"$\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"F\n" +
 	"\fLeaseRequest\x12\x14\n" +
-	"\x05nonce\x18\x01 \x01(\fR\x05nonce\"_\n" +
+	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x17\n" +
+	"\x04held\x18\x02 \x01(\x04H\x00R\x04held\x88\x01\x01B\a\n" +
+	"\x05_held\"_\n" +
 	"\tInventory\x12%\n" +
 	"\x05items\x18\x01 \x03(\v2\x0f.cutoff.v1.ItemR\x05items\x12+\n" +
 	"\x11catalogue_version\x18\x02 \x01(\tR\x10catalogueVersion\"b\n" +
@@ -2107,7 +2222,7 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"PlanResult\x12\x17\n" +
 	"\aplan_id\x18\x01 \x01(\tR\x06planId\x12%\n" +
 	"\x05items\x18\x02 \x03(\v2\x0f.cutoff.v1.ItemR\x05items\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\"\xe0\x02\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"\x9a\x03\n" +
 	"\x0fConnectResponse\x12.\n" +
 	"\awelcome\x18\x01 \x01(\v2\x12.cutoff.v1.WelcomeH\x00R\awelcome\x12\x16\n" +
 	"\x05order\x18\x02 \x01(\fH\x00R\x05order\x12.\n" +
@@ -2117,8 +2232,13 @@ const file_cutoff_v1_agent_proto_rawDesc = "" +
 	"\x04plan\x18\x05 \x01(\v2\x16.cutoff.v1.PlanRequestH\x00R\x04plan\x12\x18\n" +
 	"\x06roster\x18\x06 \x01(\fH\x00R\x06roster\x12(\n" +
 	"\x05drain\x18\a \x01(\v2\x10.cutoff.v1.DrainH\x00R\x05drain\x12\x1e\n" +
-	"\tcatalogue\x18\b \x01(\fH\x00R\tcatalogueB\t\n" +
-	"\amessage\"U\n" +
+	"\tcatalogue\x18\b \x01(\fH\x00R\tcatalogue\x128\n" +
+	"\vleaving_ack\x18\t \x01(\v2\x15.cutoff.v1.LeavingAckH\x00R\n" +
+	"leavingAckB\t\n" +
+	"\amessage\" \n" +
+	"\n" +
+	"LeavingAck\x12\x12\n" +
+	"\x04fact\x18\x01 \x01(\tR\x04fact\"U\n" +
 	"\aWelcome\x12,\n" +
 	"\x12report_interval_ms\x18\x01 \x01(\x03R\x10reportIntervalMs\x12\x1c\n" +
 	"\tinventory\x18\x02 \x01(\bR\tinventory\"S\n" +
@@ -2162,7 +2282,7 @@ func file_cutoff_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_cutoff_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cutoff_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_cutoff_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_cutoff_v1_agent_proto_goTypes = []any{
 	(FactState)(0),                // 0: cutoff.v1.FactState
 	(*RosterRequest)(nil),         // 1: cutoff.v1.RosterRequest
@@ -2188,55 +2308,58 @@ var file_cutoff_v1_agent_proto_goTypes = []any{
 	(*Inventory)(nil),             // 21: cutoff.v1.Inventory
 	(*PlanResult)(nil),            // 22: cutoff.v1.PlanResult
 	(*ConnectResponse)(nil),       // 23: cutoff.v1.ConnectResponse
-	(*Welcome)(nil),               // 24: cutoff.v1.Welcome
-	(*LeaseAnswer)(nil),           // 25: cutoff.v1.LeaseAnswer
-	(*ReceiptAck)(nil),            // 26: cutoff.v1.ReceiptAck
-	(*PlanRequest)(nil),           // 27: cutoff.v1.PlanRequest
-	(*Drain)(nil),                 // 28: cutoff.v1.Drain
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*Item)(nil),                  // 30: cutoff.v1.Item
+	(*LeavingAck)(nil),            // 24: cutoff.v1.LeavingAck
+	(*Welcome)(nil),               // 25: cutoff.v1.Welcome
+	(*LeaseAnswer)(nil),           // 26: cutoff.v1.LeaseAnswer
+	(*ReceiptAck)(nil),            // 27: cutoff.v1.ReceiptAck
+	(*PlanRequest)(nil),           // 28: cutoff.v1.PlanRequest
+	(*Drain)(nil),                 // 29: cutoff.v1.Drain
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*Item)(nil),                  // 31: cutoff.v1.Item
 }
 var file_cutoff_v1_agent_proto_depIdxs = []int32{
-	26, // 0: cutoff.v1.ReconcileResponse.acks:type_name -> cutoff.v1.ReceiptAck
-	10, // 1: cutoff.v1.UnsealRequest.headers:type_name -> cutoff.v1.SealedHeader
-	12, // 2: cutoff.v1.UnsealResponse.keys:type_name -> cutoff.v1.FileKey
-	14, // 3: cutoff.v1.ConnectRequest.hello:type_name -> cutoff.v1.StreamHello
-	19, // 4: cutoff.v1.ConnectRequest.report:type_name -> cutoff.v1.Report
-	20, // 5: cutoff.v1.ConnectRequest.lease:type_name -> cutoff.v1.LeaseRequest
-	16, // 6: cutoff.v1.ConnectRequest.challenge:type_name -> cutoff.v1.Challenge
-	21, // 7: cutoff.v1.ConnectRequest.inventory:type_name -> cutoff.v1.Inventory
-	22, // 8: cutoff.v1.ConnectRequest.plan:type_name -> cutoff.v1.PlanResult
-	17, // 9: cutoff.v1.ConnectRequest.order_received:type_name -> cutoff.v1.OrderReceived
-	15, // 10: cutoff.v1.ConnectRequest.catalogue:type_name -> cutoff.v1.CatalogueHeld
-	15, // 11: cutoff.v1.StreamHello.catalogue:type_name -> cutoff.v1.CatalogueHeld
-	0,  // 12: cutoff.v1.Fact.state:type_name -> cutoff.v1.FactState
-	29, // 13: cutoff.v1.Fact.time:type_name -> google.protobuf.Timestamp
-	18, // 14: cutoff.v1.Report.facts:type_name -> cutoff.v1.Fact
-	29, // 15: cutoff.v1.Report.at:type_name -> google.protobuf.Timestamp
-	30, // 16: cutoff.v1.Inventory.items:type_name -> cutoff.v1.Item
-	30, // 17: cutoff.v1.PlanResult.items:type_name -> cutoff.v1.Item
-	24, // 18: cutoff.v1.ConnectResponse.welcome:type_name -> cutoff.v1.Welcome
-	25, // 19: cutoff.v1.ConnectResponse.lease:type_name -> cutoff.v1.LeaseAnswer
-	26, // 20: cutoff.v1.ConnectResponse.receipt_ack:type_name -> cutoff.v1.ReceiptAck
-	27, // 21: cutoff.v1.ConnectResponse.plan:type_name -> cutoff.v1.PlanRequest
-	28, // 22: cutoff.v1.ConnectResponse.drain:type_name -> cutoff.v1.Drain
-	1,  // 23: cutoff.v1.AgentService.Roster:input_type -> cutoff.v1.RosterRequest
-	3,  // 24: cutoff.v1.AgentService.Enroll:input_type -> cutoff.v1.EnrollRequest
-	5,  // 25: cutoff.v1.AgentService.Renew:input_type -> cutoff.v1.RenewRequest
-	7,  // 26: cutoff.v1.AgentService.Reconcile:input_type -> cutoff.v1.ReconcileRequest
-	9,  // 27: cutoff.v1.AgentService.Unseal:input_type -> cutoff.v1.UnsealRequest
-	13, // 28: cutoff.v1.AgentService.Connect:input_type -> cutoff.v1.ConnectRequest
-	2,  // 29: cutoff.v1.AgentService.Roster:output_type -> cutoff.v1.RosterResponse
-	4,  // 30: cutoff.v1.AgentService.Enroll:output_type -> cutoff.v1.EnrollResponse
-	6,  // 31: cutoff.v1.AgentService.Renew:output_type -> cutoff.v1.RenewResponse
-	8,  // 32: cutoff.v1.AgentService.Reconcile:output_type -> cutoff.v1.ReconcileResponse
-	11, // 33: cutoff.v1.AgentService.Unseal:output_type -> cutoff.v1.UnsealResponse
-	23, // 34: cutoff.v1.AgentService.Connect:output_type -> cutoff.v1.ConnectResponse
-	29, // [29:35] is the sub-list for method output_type
-	23, // [23:29] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	27, // 0: cutoff.v1.ReconcileResponse.acks:type_name -> cutoff.v1.ReceiptAck
+	24, // 1: cutoff.v1.ReconcileResponse.leaving_ack:type_name -> cutoff.v1.LeavingAck
+	10, // 2: cutoff.v1.UnsealRequest.headers:type_name -> cutoff.v1.SealedHeader
+	12, // 3: cutoff.v1.UnsealResponse.keys:type_name -> cutoff.v1.FileKey
+	14, // 4: cutoff.v1.ConnectRequest.hello:type_name -> cutoff.v1.StreamHello
+	19, // 5: cutoff.v1.ConnectRequest.report:type_name -> cutoff.v1.Report
+	20, // 6: cutoff.v1.ConnectRequest.lease:type_name -> cutoff.v1.LeaseRequest
+	16, // 7: cutoff.v1.ConnectRequest.challenge:type_name -> cutoff.v1.Challenge
+	21, // 8: cutoff.v1.ConnectRequest.inventory:type_name -> cutoff.v1.Inventory
+	22, // 9: cutoff.v1.ConnectRequest.plan:type_name -> cutoff.v1.PlanResult
+	17, // 10: cutoff.v1.ConnectRequest.order_received:type_name -> cutoff.v1.OrderReceived
+	15, // 11: cutoff.v1.ConnectRequest.catalogue:type_name -> cutoff.v1.CatalogueHeld
+	15, // 12: cutoff.v1.StreamHello.catalogue:type_name -> cutoff.v1.CatalogueHeld
+	0,  // 13: cutoff.v1.Fact.state:type_name -> cutoff.v1.FactState
+	30, // 14: cutoff.v1.Fact.time:type_name -> google.protobuf.Timestamp
+	18, // 15: cutoff.v1.Report.facts:type_name -> cutoff.v1.Fact
+	30, // 16: cutoff.v1.Report.at:type_name -> google.protobuf.Timestamp
+	31, // 17: cutoff.v1.Inventory.items:type_name -> cutoff.v1.Item
+	31, // 18: cutoff.v1.PlanResult.items:type_name -> cutoff.v1.Item
+	25, // 19: cutoff.v1.ConnectResponse.welcome:type_name -> cutoff.v1.Welcome
+	26, // 20: cutoff.v1.ConnectResponse.lease:type_name -> cutoff.v1.LeaseAnswer
+	27, // 21: cutoff.v1.ConnectResponse.receipt_ack:type_name -> cutoff.v1.ReceiptAck
+	28, // 22: cutoff.v1.ConnectResponse.plan:type_name -> cutoff.v1.PlanRequest
+	29, // 23: cutoff.v1.ConnectResponse.drain:type_name -> cutoff.v1.Drain
+	24, // 24: cutoff.v1.ConnectResponse.leaving_ack:type_name -> cutoff.v1.LeavingAck
+	1,  // 25: cutoff.v1.AgentService.Roster:input_type -> cutoff.v1.RosterRequest
+	3,  // 26: cutoff.v1.AgentService.Enroll:input_type -> cutoff.v1.EnrollRequest
+	5,  // 27: cutoff.v1.AgentService.Renew:input_type -> cutoff.v1.RenewRequest
+	7,  // 28: cutoff.v1.AgentService.Reconcile:input_type -> cutoff.v1.ReconcileRequest
+	9,  // 29: cutoff.v1.AgentService.Unseal:input_type -> cutoff.v1.UnsealRequest
+	13, // 30: cutoff.v1.AgentService.Connect:input_type -> cutoff.v1.ConnectRequest
+	2,  // 31: cutoff.v1.AgentService.Roster:output_type -> cutoff.v1.RosterResponse
+	4,  // 32: cutoff.v1.AgentService.Enroll:output_type -> cutoff.v1.EnrollResponse
+	6,  // 33: cutoff.v1.AgentService.Renew:output_type -> cutoff.v1.RenewResponse
+	8,  // 34: cutoff.v1.AgentService.Reconcile:output_type -> cutoff.v1.ReconcileResponse
+	11, // 35: cutoff.v1.AgentService.Unseal:output_type -> cutoff.v1.UnsealResponse
+	23, // 36: cutoff.v1.AgentService.Connect:output_type -> cutoff.v1.ConnectResponse
+	31, // [31:37] is the sub-list for method output_type
+	25, // [25:31] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_agent_proto_init() }
@@ -2256,6 +2379,7 @@ func file_cutoff_v1_agent_proto_init() {
 		(*ConnectRequest_Plan)(nil),
 		(*ConnectRequest_OrderReceived)(nil),
 		(*ConnectRequest_Catalogue)(nil),
+		(*ConnectRequest_Leaving)(nil),
 	}
 	file_cutoff_v1_agent_proto_msgTypes[17].OneofWrappers = []any{
 		(*Fact_Text)(nil),
@@ -2263,6 +2387,7 @@ func file_cutoff_v1_agent_proto_init() {
 		(*Fact_Number)(nil),
 		(*Fact_Time)(nil),
 	}
+	file_cutoff_v1_agent_proto_msgTypes[19].OneofWrappers = []any{}
 	file_cutoff_v1_agent_proto_msgTypes[22].OneofWrappers = []any{
 		(*ConnectResponse_Welcome)(nil),
 		(*ConnectResponse_Order)(nil),
@@ -2272,6 +2397,7 @@ func file_cutoff_v1_agent_proto_init() {
 		(*ConnectResponse_Roster)(nil),
 		(*ConnectResponse_Drain)(nil),
 		(*ConnectResponse_Catalogue)(nil),
+		(*ConnectResponse_LeavingAck)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2279,7 +2405,7 @@ func file_cutoff_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cutoff_v1_agent_proto_rawDesc), len(file_cutoff_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

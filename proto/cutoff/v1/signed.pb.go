@@ -136,6 +136,125 @@ func (AtExpiry) EnumDescriptor() ([]byte, []int) {
 	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{1}
 }
 
+// OnTamper says what an agent does when its clock stands below the mark at boot,
+// or its own state was tampered with otherwise while the standing grant holds.
+// Unspecified is seal.
+type OnTamper int32
+
+const (
+	OnTamper_ON_TAMPER_UNSPECIFIED OnTamper = 0
+	// Seal at once, under the reserved cut id.
+	OnTamper_ON_TAMPER_SEAL OnTamper = 1
+	// Report the fact and warn the user; the lease runs on as far as it is known.
+	OnTamper_ON_TAMPER_REPORT OnTamper = 2
+)
+
+// Enum value maps for OnTamper.
+var (
+	OnTamper_name = map[int32]string{
+		0: "ON_TAMPER_UNSPECIFIED",
+		1: "ON_TAMPER_SEAL",
+		2: "ON_TAMPER_REPORT",
+	}
+	OnTamper_value = map[string]int32{
+		"ON_TAMPER_UNSPECIFIED": 0,
+		"ON_TAMPER_SEAL":        1,
+		"ON_TAMPER_REPORT":      2,
+	}
+)
+
+func (x OnTamper) Enum() *OnTamper {
+	p := new(OnTamper)
+	*p = x
+	return p
+}
+
+func (x OnTamper) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OnTamper) Descriptor() protoreflect.EnumDescriptor {
+	return file_cutoff_v1_signed_proto_enumTypes[2].Descriptor()
+}
+
+func (OnTamper) Type() protoreflect.EnumType {
+	return &file_cutoff_v1_signed_proto_enumTypes[2]
+}
+
+func (x OnTamper) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OnTamper.Descriptor instead.
+func (OnTamper) EnumDescriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{2}
+}
+
+// LeavingReason says why an agent's process ends. Unspecified counts as stopped.
+type LeavingReason int32
+
+const (
+	LeavingReason_LEAVING_REASON_UNSPECIFIED LeavingReason = 0
+	// The service was stopped while the machine goes on.
+	LeavingReason_LEAVING_REASON_STOPPED LeavingReason = 1
+	// The service will not start again with the machine.
+	LeavingReason_LEAVING_REASON_DISABLED LeavingReason = 2
+	// The program is being removed.
+	LeavingReason_LEAVING_REASON_REMOVED LeavingReason = 3
+	// The machine shuts down or restarts: orderly, no fact.
+	LeavingReason_LEAVING_REASON_SHUTDOWN LeavingReason = 4
+	// The service restarts at once, for an upgrade or a change: orderly, no fact,
+	// unless it is not back within ten minutes.
+	LeavingReason_LEAVING_REASON_RESTART LeavingReason = 5
+)
+
+// Enum value maps for LeavingReason.
+var (
+	LeavingReason_name = map[int32]string{
+		0: "LEAVING_REASON_UNSPECIFIED",
+		1: "LEAVING_REASON_STOPPED",
+		2: "LEAVING_REASON_DISABLED",
+		3: "LEAVING_REASON_REMOVED",
+		4: "LEAVING_REASON_SHUTDOWN",
+		5: "LEAVING_REASON_RESTART",
+	}
+	LeavingReason_value = map[string]int32{
+		"LEAVING_REASON_UNSPECIFIED": 0,
+		"LEAVING_REASON_STOPPED":     1,
+		"LEAVING_REASON_DISABLED":    2,
+		"LEAVING_REASON_REMOVED":     3,
+		"LEAVING_REASON_SHUTDOWN":    4,
+		"LEAVING_REASON_RESTART":     5,
+	}
+)
+
+func (x LeavingReason) Enum() *LeavingReason {
+	p := new(LeavingReason)
+	*p = x
+	return p
+}
+
+func (x LeavingReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LeavingReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_cutoff_v1_signed_proto_enumTypes[3].Descriptor()
+}
+
+func (LeavingReason) Type() protoreflect.EnumType {
+	return &file_cutoff_v1_signed_proto_enumTypes[3]
+}
+
+func (x LeavingReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LeavingReason.Descriptor instead.
+func (LeavingReason) EnumDescriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{3}
+}
+
 // Outcome is what was proved of an item or a step. Unspecified is refused.
 type Outcome int32
 
@@ -179,11 +298,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_cutoff_v1_signed_proto_enumTypes[2].Descriptor()
+	return file_cutoff_v1_signed_proto_enumTypes[4].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_cutoff_v1_signed_proto_enumTypes[2]
+	return &file_cutoff_v1_signed_proto_enumTypes[4]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -192,7 +311,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{2}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{4}
 }
 
 // Cause says what moved the agent.
@@ -229,11 +348,11 @@ func (x Cause) String() string {
 }
 
 func (Cause) Descriptor() protoreflect.EnumDescriptor {
-	return file_cutoff_v1_signed_proto_enumTypes[3].Descriptor()
+	return file_cutoff_v1_signed_proto_enumTypes[5].Descriptor()
 }
 
 func (Cause) Type() protoreflect.EnumType {
-	return &file_cutoff_v1_signed_proto_enumTypes[3]
+	return &file_cutoff_v1_signed_proto_enumTypes[5]
 }
 
 func (x Cause) Number() protoreflect.EnumNumber {
@@ -242,7 +361,7 @@ func (x Cause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Cause.Descriptor instead.
 func (Cause) EnumDescriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{3}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{5}
 }
 
 // Envelope carries one signed payload. Signatures are Ed25519 over DSSE's
@@ -470,7 +589,10 @@ func (x *Roster) GetIssuedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// Order is the device-bound instruction of a cut, a lift or an uninstall.
+// Order is the device-bound instruction of a cut, a lift or an uninstall. An
+// uninstall is the permission to remove the program and its state: its cut_id is
+// its order_id, case_id is empty, and it removes no secret. The device answers
+// it with a complete receipt of the same ids and no items, and keeps it.
 // Signed by an order key at contact, so that it answers a challenge.
 type Order struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -614,7 +736,8 @@ type Lease struct {
 	Nonce  []byte `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	WarnMs int64  `protobuf:"varint,4,opt,name=warn_ms,json=warnMs,proto3" json:"warn_ms,omitempty"`
 	SealMs int64  `protobuf:"varint,5,opt,name=seal_ms,json=sealMs,proto3" json:"seal_ms,omitempty"`
-	// renew_ms is when the agent should ask again, before jitter.
+	// renew_ms is when the agent should ask again; it takes off up to a fifth at
+	// random, so that a fleet does not ask at once.
 	RenewMs  int64    `protobuf:"varint,6,opt,name=renew_ms,json=renewMs,proto3" json:"renew_ms,omitempty"`
 	AtExpiry AtExpiry `protobuf:"varint,7,opt,name=at_expiry,json=atExpiry,proto3,enum=cutoff.v1.AtExpiry" json:"at_expiry,omitempty"`
 	// cut_id and escrow_recipient are the device's reserved ones (as in the
@@ -624,8 +747,17 @@ type Lease struct {
 	RosterVersion   uint64 `protobuf:"varint,10,opt,name=roster_version,json=rosterVersion,proto3" json:"roster_version,omitempty"`
 	// checkpoint is the newest evidence checkpoint (an envelope), so that every
 	// device is a witness of the log.
-	Checkpoint    []byte                 `protobuf:"bytes,11,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	Checkpoint []byte                 `protobuf:"bytes,11,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	IssuedAt   *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	OnTamper   OnTamper               `protobuf:"varint,13,opt,name=on_tamper,json=onTamper,proto3,enum=cutoff.v1.OnTamper" json:"on_tamper,omitempty"`
+	// boot_toll_ms is charged for each boot since the last grant, beside the time
+	// that passed; 0 charges none.
+	BootTollMs int64 `protobuf:"varint,14,opt,name=boot_toll_ms,json=bootTollMs,proto3" json:"boot_toll_ms,omitempty"`
+	// help is the group's line for the user, shown under each warning: whom to
+	// call, where to connect. One line of plain text of at most 200 bytes, or
+	// empty. The rest of a warning is the agent's own: when it seals, what that
+	// means, and that a connection to the company's network prevents it.
+	Help          string `protobuf:"bytes,15,opt,name=help,proto3" json:"help,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -742,6 +874,27 @@ func (x *Lease) GetIssuedAt() *timestamppb.Timestamp {
 		return x.IssuedAt
 	}
 	return nil
+}
+
+func (x *Lease) GetOnTamper() OnTamper {
+	if x != nil {
+		return x.OnTamper
+	}
+	return OnTamper_ON_TAMPER_UNSPECIFIED
+}
+
+func (x *Lease) GetBootTollMs() int64 {
+	if x != nil {
+		return x.BootTollMs
+	}
+	return 0
+}
+
+func (x *Lease) GetHelp() string {
+	if x != nil {
+		return x.Help
+	}
+	return ""
 }
 
 // StandingGrant lets an agent with an unreadable lease seal itself: the
@@ -911,6 +1064,96 @@ func (x *Hello) GetChannelBinding() []byte {
 	return nil
 }
 
+// Leaving is an agent's last word before its process ends, signed by the device
+// key for one connection. What is not orderly becomes a fact of the device, with
+// the group's shorter deadline for silence; the next hello ends it.
+type Leaving struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	Reason   LeavingReason          `protobuf:"varint,2,opt,name=reason,proto3,enum=cutoff.v1.LeavingReason" json:"reason,omitempty"`
+	BootId   string                 `protobuf:"bytes,3,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	// channel_binding is as in Hello: no relay can say it later, or for another.
+	ChannelBinding []byte `protobuf:"bytes,4,opt,name=channel_binding,json=channelBinding,proto3" json:"channel_binding,omitempty"`
+	// order_number is of the UNINSTALL order that permits a removal; 0: none.
+	OrderNumber uint64 `protobuf:"varint,5,opt,name=order_number,json=orderNumber,proto3" json:"order_number,omitempty"`
+	// at is for people.
+	At            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Leaving) Reset() {
+	*x = Leaving{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Leaving) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Leaving) ProtoMessage() {}
+
+func (x *Leaving) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Leaving.ProtoReflect.Descriptor instead.
+func (*Leaving) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Leaving) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *Leaving) GetReason() LeavingReason {
+	if x != nil {
+		return x.Reason
+	}
+	return LeavingReason_LEAVING_REASON_UNSPECIFIED
+}
+
+func (x *Leaving) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+func (x *Leaving) GetChannelBinding() []byte {
+	if x != nil {
+		return x.ChannelBinding
+	}
+	return nil
+}
+
+func (x *Leaving) GetOrderNumber() uint64 {
+	if x != nil {
+		return x.OrderNumber
+	}
+	return 0
+}
+
+func (x *Leaving) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // Item is one credential on a device: found (plan, inventory) or treated
 // (receipt). It never holds a secret.
 type Item struct {
@@ -946,7 +1189,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[7]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1201,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[7]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1214,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{7}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Item) GetId() string {
@@ -1084,7 +1327,7 @@ type Identifier struct {
 
 func (x *Identifier) Reset() {
 	*x = Identifier{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[8]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1339,7 @@ func (x *Identifier) String() string {
 func (*Identifier) ProtoMessage() {}
 
 func (x *Identifier) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[8]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1352,7 @@ func (x *Identifier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identifier.ProtoReflect.Descriptor instead.
 func (*Identifier) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{8}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Identifier) GetKind() string {
@@ -1162,7 +1405,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[9]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1417,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[9]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1430,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{9}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Receipt) GetDeviceId() string {
@@ -1347,7 +1590,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[10]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1602,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[10]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1615,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{10}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Refusal) GetDeviceId() string {
@@ -1442,7 +1685,7 @@ type Catalogue struct {
 
 func (x *Catalogue) Reset() {
 	*x = Catalogue{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1697,7 @@ func (x *Catalogue) String() string {
 func (*Catalogue) ProtoMessage() {}
 
 func (x *Catalogue) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1710,7 @@ func (x *Catalogue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalogue.ProtoReflect.Descriptor instead.
 func (*Catalogue) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{11}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Catalogue) GetTrustDomain() string {
@@ -1552,7 +1795,7 @@ type Choices struct {
 
 func (x *Choices) Reset() {
 	*x = Choices{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1807,7 @@ func (x *Choices) String() string {
 func (*Choices) ProtoMessage() {}
 
 func (x *Choices) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1820,7 @@ func (x *Choices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choices.ProtoReflect.Descriptor instead.
 func (*Choices) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{12}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Choices) GetEverything() bool {
@@ -1626,7 +1869,7 @@ type CatalogueFile struct {
 
 func (x *CatalogueFile) Reset() {
 	*x = CatalogueFile{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1881,7 @@ func (x *CatalogueFile) String() string {
 func (*CatalogueFile) ProtoMessage() {}
 
 func (x *CatalogueFile) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1894,7 @@ func (x *CatalogueFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueFile.ProtoReflect.Descriptor instead.
 func (*CatalogueFile) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{13}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CatalogueFile) GetName() string {
@@ -1682,7 +1925,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +1937,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +1950,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{14}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Checkpoint) GetTrustDomain() string {
@@ -1760,7 +2003,7 @@ type EvidenceRecord struct {
 
 func (x *EvidenceRecord) Reset() {
 	*x = EvidenceRecord{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +2015,7 @@ func (x *EvidenceRecord) String() string {
 func (*EvidenceRecord) ProtoMessage() {}
 
 func (x *EvidenceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +2028,7 @@ func (x *EvidenceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceRecord.ProtoReflect.Descriptor instead.
 func (*EvidenceRecord) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{15}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EvidenceRecord) GetSeq() uint64 {
@@ -1862,7 +2105,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2117,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2130,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{16}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Field) GetName() string {
@@ -1942,7 +2185,7 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\tissued_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x12\x1d\n" +
 	"\n" +
-	"next_grant\x18\v \x01(\fR\tnextGrant\"\x93\x03\n" +
+	"next_grant\x18\v \x01(\fR\tnextGrant\"\xfb\x03\n" +
 	"\x05Lease\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
@@ -1958,7 +2201,11 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\v \x01(\fR\n" +
 	"checkpoint\x127\n" +
-	"\tissued_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"n\n" +
+	"\tissued_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x120\n" +
+	"\ton_tamper\x18\r \x01(\x0e2\x13.cutoff.v1.OnTamperR\bonTamper\x12 \n" +
+	"\fboot_toll_ms\x18\x0e \x01(\x03R\n" +
+	"bootTollMs\x12\x12\n" +
+	"\x04help\x18\x0f \x01(\tR\x04help\"n\n" +
 	"\rStandingGrant\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
 	"\x06cut_id\x18\x02 \x01(\tR\x05cutId\x12)\n" +
@@ -1971,7 +2218,14 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\x0eroster_version\x18\x05 \x01(\x04R\rrosterVersion\x12#\n" +
 	"\ragent_version\x18\x06 \x01(\tR\fagentVersion\x12\x17\n" +
 	"\aboot_id\x18\a \x01(\tR\x06bootId\x12'\n" +
-	"\x0fchannel_binding\x18\b \x01(\fR\x0echannelBinding\"\xd9\x03\n" +
+	"\x0fchannel_binding\x18\b \x01(\fR\x0echannelBinding\"\xe9\x01\n" +
+	"\aLeaving\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x120\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x18.cutoff.v1.LeavingReasonR\x06reason\x12\x17\n" +
+	"\aboot_id\x18\x03 \x01(\tR\x06bootId\x12'\n" +
+	"\x0fchannel_binding\x18\x04 \x01(\fR\x0echannelBinding\x12!\n" +
+	"\forder_number\x18\x05 \x01(\x04R\vorderNumber\x12*\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xd9\x03\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproduct\x18\x02 \x01(\tR\aproduct\x12\x12\n" +
@@ -2077,7 +2331,18 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\bAtExpiry\x12\x19\n" +
 	"\x15AT_EXPIRY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eAT_EXPIRY_SEAL\x10\x01\x12\x13\n" +
-	"\x0fAT_EXPIRY_PURGE\x10\x02*\x92\x01\n" +
+	"\x0fAT_EXPIRY_PURGE\x10\x02*O\n" +
+	"\bOnTamper\x12\x19\n" +
+	"\x15ON_TAMPER_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eON_TAMPER_SEAL\x10\x01\x12\x14\n" +
+	"\x10ON_TAMPER_REPORT\x10\x02*\xbd\x01\n" +
+	"\rLeavingReason\x12\x1e\n" +
+	"\x1aLEAVING_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16LEAVING_REASON_STOPPED\x10\x01\x12\x1b\n" +
+	"\x17LEAVING_REASON_DISABLED\x10\x02\x12\x1a\n" +
+	"\x16LEAVING_REASON_REMOVED\x10\x03\x12\x1b\n" +
+	"\x17LEAVING_REASON_SHUTDOWN\x10\x04\x12\x1a\n" +
+	"\x16LEAVING_REASON_RESTART\x10\x05*\x92\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10OUTCOME_VERIFIED\x10\x01\x12\x14\n" +
@@ -2102,59 +2367,65 @@ func file_cutoff_v1_signed_proto_rawDescGZIP() []byte {
 	return file_cutoff_v1_signed_proto_rawDescData
 }
 
-var file_cutoff_v1_signed_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cutoff_v1_signed_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_cutoff_v1_signed_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_cutoff_v1_signed_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_cutoff_v1_signed_proto_goTypes = []any{
 	(OrderKind)(0),                // 0: cutoff.v1.OrderKind
 	(AtExpiry)(0),                 // 1: cutoff.v1.AtExpiry
-	(Outcome)(0),                  // 2: cutoff.v1.Outcome
-	(Cause)(0),                    // 3: cutoff.v1.Cause
-	(*Envelope)(nil),              // 4: cutoff.v1.Envelope
-	(*Signature)(nil),             // 5: cutoff.v1.Signature
-	(*Roster)(nil),                // 6: cutoff.v1.Roster
-	(*Order)(nil),                 // 7: cutoff.v1.Order
-	(*Lease)(nil),                 // 8: cutoff.v1.Lease
-	(*StandingGrant)(nil),         // 9: cutoff.v1.StandingGrant
-	(*Hello)(nil),                 // 10: cutoff.v1.Hello
-	(*Item)(nil),                  // 11: cutoff.v1.Item
-	(*Identifier)(nil),            // 12: cutoff.v1.Identifier
-	(*Receipt)(nil),               // 13: cutoff.v1.Receipt
-	(*Refusal)(nil),               // 14: cutoff.v1.Refusal
-	(*Catalogue)(nil),             // 15: cutoff.v1.Catalogue
-	(*Choices)(nil),               // 16: cutoff.v1.Choices
-	(*CatalogueFile)(nil),         // 17: cutoff.v1.CatalogueFile
-	(*Checkpoint)(nil),            // 18: cutoff.v1.Checkpoint
-	(*EvidenceRecord)(nil),        // 19: cutoff.v1.EvidenceRecord
-	(*Field)(nil),                 // 20: cutoff.v1.Field
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(OnTamper)(0),                 // 2: cutoff.v1.OnTamper
+	(LeavingReason)(0),            // 3: cutoff.v1.LeavingReason
+	(Outcome)(0),                  // 4: cutoff.v1.Outcome
+	(Cause)(0),                    // 5: cutoff.v1.Cause
+	(*Envelope)(nil),              // 6: cutoff.v1.Envelope
+	(*Signature)(nil),             // 7: cutoff.v1.Signature
+	(*Roster)(nil),                // 8: cutoff.v1.Roster
+	(*Order)(nil),                 // 9: cutoff.v1.Order
+	(*Lease)(nil),                 // 10: cutoff.v1.Lease
+	(*StandingGrant)(nil),         // 11: cutoff.v1.StandingGrant
+	(*Hello)(nil),                 // 12: cutoff.v1.Hello
+	(*Leaving)(nil),               // 13: cutoff.v1.Leaving
+	(*Item)(nil),                  // 14: cutoff.v1.Item
+	(*Identifier)(nil),            // 15: cutoff.v1.Identifier
+	(*Receipt)(nil),               // 16: cutoff.v1.Receipt
+	(*Refusal)(nil),               // 17: cutoff.v1.Refusal
+	(*Catalogue)(nil),             // 18: cutoff.v1.Catalogue
+	(*Choices)(nil),               // 19: cutoff.v1.Choices
+	(*CatalogueFile)(nil),         // 20: cutoff.v1.CatalogueFile
+	(*Checkpoint)(nil),            // 21: cutoff.v1.Checkpoint
+	(*EvidenceRecord)(nil),        // 22: cutoff.v1.EvidenceRecord
+	(*Field)(nil),                 // 23: cutoff.v1.Field
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
 }
 var file_cutoff_v1_signed_proto_depIdxs = []int32{
-	5,  // 0: cutoff.v1.Envelope.signatures:type_name -> cutoff.v1.Signature
-	21, // 1: cutoff.v1.Roster.issued_at:type_name -> google.protobuf.Timestamp
+	7,  // 0: cutoff.v1.Envelope.signatures:type_name -> cutoff.v1.Signature
+	24, // 1: cutoff.v1.Roster.issued_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: cutoff.v1.Order.kind:type_name -> cutoff.v1.OrderKind
-	21, // 3: cutoff.v1.Order.issued_at:type_name -> google.protobuf.Timestamp
+	24, // 3: cutoff.v1.Order.issued_at:type_name -> google.protobuf.Timestamp
 	1,  // 4: cutoff.v1.Lease.at_expiry:type_name -> cutoff.v1.AtExpiry
-	21, // 5: cutoff.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
-	2,  // 6: cutoff.v1.Item.outcome:type_name -> cutoff.v1.Outcome
-	21, // 7: cutoff.v1.Item.residual_until:type_name -> google.protobuf.Timestamp
-	12, // 8: cutoff.v1.Item.identifiers:type_name -> cutoff.v1.Identifier
-	0,  // 9: cutoff.v1.Receipt.kind:type_name -> cutoff.v1.OrderKind
-	3,  // 10: cutoff.v1.Receipt.cause:type_name -> cutoff.v1.Cause
-	11, // 11: cutoff.v1.Receipt.items:type_name -> cutoff.v1.Item
-	21, // 12: cutoff.v1.Receipt.started_at:type_name -> google.protobuf.Timestamp
-	21, // 13: cutoff.v1.Receipt.finished_at:type_name -> google.protobuf.Timestamp
-	21, // 14: cutoff.v1.Refusal.at:type_name -> google.protobuf.Timestamp
-	16, // 15: cutoff.v1.Catalogue.choices:type_name -> cutoff.v1.Choices
-	17, // 16: cutoff.v1.Catalogue.files:type_name -> cutoff.v1.CatalogueFile
-	21, // 17: cutoff.v1.Catalogue.issued_at:type_name -> google.protobuf.Timestamp
-	21, // 18: cutoff.v1.Checkpoint.at:type_name -> google.protobuf.Timestamp
-	21, // 19: cutoff.v1.EvidenceRecord.at:type_name -> google.protobuf.Timestamp
-	20, // 20: cutoff.v1.EvidenceRecord.fields:type_name -> cutoff.v1.Field
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	24, // 5: cutoff.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
+	2,  // 6: cutoff.v1.Lease.on_tamper:type_name -> cutoff.v1.OnTamper
+	3,  // 7: cutoff.v1.Leaving.reason:type_name -> cutoff.v1.LeavingReason
+	24, // 8: cutoff.v1.Leaving.at:type_name -> google.protobuf.Timestamp
+	4,  // 9: cutoff.v1.Item.outcome:type_name -> cutoff.v1.Outcome
+	24, // 10: cutoff.v1.Item.residual_until:type_name -> google.protobuf.Timestamp
+	15, // 11: cutoff.v1.Item.identifiers:type_name -> cutoff.v1.Identifier
+	0,  // 12: cutoff.v1.Receipt.kind:type_name -> cutoff.v1.OrderKind
+	5,  // 13: cutoff.v1.Receipt.cause:type_name -> cutoff.v1.Cause
+	14, // 14: cutoff.v1.Receipt.items:type_name -> cutoff.v1.Item
+	24, // 15: cutoff.v1.Receipt.started_at:type_name -> google.protobuf.Timestamp
+	24, // 16: cutoff.v1.Receipt.finished_at:type_name -> google.protobuf.Timestamp
+	24, // 17: cutoff.v1.Refusal.at:type_name -> google.protobuf.Timestamp
+	19, // 18: cutoff.v1.Catalogue.choices:type_name -> cutoff.v1.Choices
+	20, // 19: cutoff.v1.Catalogue.files:type_name -> cutoff.v1.CatalogueFile
+	24, // 20: cutoff.v1.Catalogue.issued_at:type_name -> google.protobuf.Timestamp
+	24, // 21: cutoff.v1.Checkpoint.at:type_name -> google.protobuf.Timestamp
+	24, // 22: cutoff.v1.EvidenceRecord.at:type_name -> google.protobuf.Timestamp
+	23, // 23: cutoff.v1.EvidenceRecord.fields:type_name -> cutoff.v1.Field
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_signed_proto_init() }
@@ -2167,8 +2438,8 @@ func file_cutoff_v1_signed_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cutoff_v1_signed_proto_rawDesc), len(file_cutoff_v1_signed_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   17,
+			NumEnums:      6,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
