@@ -37,6 +37,7 @@ type machine struct {
 	fail    error
 	hold    chan struct{}
 	runs    int
+	later   bool
 	scanned int
 }
 
@@ -148,7 +149,7 @@ func (m *machine) Restore(ctx context.Context, w *journal.Warrant, unseal purge.
 }
 
 func (m *machine) result(w *journal.Warrant) purge.Result {
-	r := purge.Result{Complete: true, CatalogueVersion: "test", FirstRemovedBoot: m.clock().Boot, FinishedBoot: m.clock().Boot}
+	r := purge.Result{Complete: true, Later: m.later && !w.Finished(), CatalogueVersion: "test", FirstRemovedBoot: m.clock().Boot, FinishedBoot: m.clock().Boot}
 	for _, item := range w.Noted() {
 		r.Items = append(r.Items, item)
 	}
@@ -178,6 +179,7 @@ func (m *machine) enrol(s *server) enroll.Result {
 // agent is a running one.
 type agent struct {
 	stop func()
+	flow *flow.Flow
 }
 
 // boot starts the agent on this machine, as daemon does.
@@ -198,7 +200,7 @@ func (m *machine) boot() *agent {
 		_ = j.Close()
 	}()
 	var once sync.Once
-	a := &agent{stop: func() { once.Do(func() { cancel(); <-ended }) }}
+	a := &agent{flow: f, stop: func() { once.Do(func() { cancel(); <-ended }) }}
 	m.t.Cleanup(a.stop)
 	return a
 }
