@@ -72,11 +72,10 @@ type Credential struct {
 	// "$NAME[]" for a list; * stands for part of a component, {uid} for the
 	// user's number.
 	Paths []string `json:"paths,omitempty"`
-	// Elsewhere are the same places below other roots: those of the sandboxes
-	// that the product names (Flatpak, Snap: ids, names). Looked at after Paths.
-	Elsewhere []string `json:"elsewhere,omitempty"`
-	Flatpak   []string `json:"-"`
-	Snap      []string `json:"-"`
+	// Flatpak and Snap are the ids and names under which sandboxes keep the same
+	// places (see Elsewhere).
+	Flatpak []string `json:"flatpak,omitempty"`
+	Snap    []string `json:"snap,omitempty"`
 	// Trees are names ("*.tfvars") looked for at any depth of the folders that a
 	// group names as work trees. Except are names that are left alone, there and
 	// in Paths.

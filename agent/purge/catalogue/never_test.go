@@ -68,7 +68,7 @@ func TestNoEntryReachesWhatMustStay(t *testing.T) {
 				continue
 			}
 			for _, file := range files {
-				for _, pattern := range slices.Concat(c.Paths, c.Elsewhere) {
+				for _, pattern := range slices.Concat(c.Paths, c.Elsewhere(everywhere)) {
 					if reaches(c, pattern, file) && !told(c) {
 						t.Errorf("%s: %s: %s reaches %s", goos, c.ID, pattern, file)
 					}
@@ -109,3 +109,5 @@ func TestWhatIsKeptNowhereElseWaitsForAPolicy(t *testing.T) {
 		}
 	}
 }
+
+func everywhere(string) bool { return true }

@@ -51,8 +51,8 @@ func (e entry) here(goos string) bool {
 func (e entry) on(goos string) Credential {
 	c := e.Credential
 	c.Paths, c.Keyring = e.paths[goos], e.keyring[goos]
-	if goos == "linux" {
-		c.Elsewhere = elsewhere(c.Paths, e.Flatpak, e.Snap)
+	if goos != "linux" {
+		c.Flatpak, c.Snap = nil, nil
 	}
 	return c
 }

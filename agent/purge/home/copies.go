@@ -2,6 +2,7 @@ package home
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"cutoff/agent/purge/catalogue"
@@ -30,7 +31,7 @@ func (w *Worker) copies() error {
 			table = w.origins()
 		}
 		for _, expand := range []func(string) []place{w.usual, w.overridden} {
-			for _, p := range append(append([]string(nil), c.Paths...), c.Elsewhere...) {
+			for _, p := range slices.Concat(c.Paths, c.Elsewhere(w.sandbox)) {
 				for _, at := range expand(p) {
 					if err := w.copiesAt(c, at, table); err != nil {
 						return err
@@ -51,7 +52,7 @@ func (w *Worker) origins() []origin {
 			continue
 		}
 		for _, expand := range []func(string) []place{w.usual, w.overridden} {
-			for _, p := range append(append([]string(nil), c.Paths...), c.Elsewhere...) {
+			for _, p := range slices.Concat(c.Paths, c.Elsewhere(w.sandbox)) {
 				for _, at := range expand(p) {
 					if at.base == wire.InHome && at.name != "." {
 						out = append(out, origin{of: c, parts: strings.Split(at.name, "/")})

@@ -74,6 +74,11 @@ func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info fil
 	if !w.owns(c, info) {
 		return w.left(i, wire.Blocked, "foreign-owner")
 	}
+	if w.job.Mode == wire.Plan && c.Identify == "" && len(c.Names) == 0 {
+		if one, err := w.anyFile(at, 0); err == nil {
+			return w.planFolder(c, i, one)
+		}
+	}
 	all, err := w.members(at)
 	if errors.Is(err, errBudget) {
 		i.Unbounded = !c.Harmless
@@ -103,6 +108,51 @@ func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info fil
 		return w.report(i)
 	}
 	return w.sealFolder(c, i, at, info, all, func(i wire.Item) error { return w.report(w.empty(c, i, at, info, all)) })
+}
+
+// anyFile reports whether there is a file below a folder, and looks no further
+// than the first: to plan the end of a browser's storage is not to count it.
+func (w *Worker) anyFile(at place, depth int) (bool, error) {
+	if depth > maxDepth {
+		return false, errDepth
+	}
+	w.enter(at)
+	names, err := w.dir(at.base).Names(at.name)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range names {
+		if err := w.spend(1); err != nil {
+			return false, err
+		}
+		in := place{base: at.base, name: path.Join(at.name, name)}
+		info, err := w.dir(in.base).Stat(in.name)
+		switch {
+		case errors.Is(err, files.ErrNotExist):
+			continue
+		case err != nil:
+			return false, err
+		case info.Kind == files.Regular:
+			return true, nil
+		case info.Kind == files.Directory:
+			if one, err := w.anyFile(in, depth+1); one || err != nil {
+				return one, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// planFolder reports a folder that nothing in it names.
+func (w *Worker) planFolder(c *catalogue.Credential, i wire.Item, one bool) error {
+	if !one {
+		return nil
+	}
+	describe(&i, c, identify.Finding{})
+	if !w.job.Scope.Allows(c) {
+		return w.skipped(c, i)
+	}
+	return w.report(i)
 }
 
 func (w *Worker) identifyAll(c *catalogue.Credential, at place, all []member) identify.Finding {

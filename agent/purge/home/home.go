@@ -24,6 +24,7 @@ import (
 	"cutoff/agent/purge/identify"
 	"cutoff/agent/purge/wire"
 	"cutoff/platform/files"
+	"cutoff/platform/paths"
 	"cutoff/platform/secrets"
 )
 
@@ -219,10 +220,16 @@ func (w *Worker) sandboxed(c *catalogue.Credential) error {
 	if c.Copies != "" || c.System {
 		return nil
 	}
-	return w.expanded(c, c.Elsewhere, w.usual)
+	return w.expanded(c, c.Elsewhere(w.sandbox), w.usual)
 }
 
-func (w *Worker) expanded(c *catalogue.Credential, paths []string, expand func(string) []place) error {
+// sandbox reports whether a sandbox's folder is there, or may be.
+func (w *Worker) sandbox(root string) bool {
+	rest, ok := paths.InHome(root)
+	return ok && !w.lists.absent(w.home, inHome(rest+"/."))
+}
+
+func (w *Worker) expanded(c *catalogue.Credential, list []string, expand func(string) []place) error {
 	if err := w.settle(false); err != nil {
 		return err
 	}
@@ -233,7 +240,7 @@ func (w *Worker) expanded(c *catalogue.Credential, paths []string, expand func(s
 	if c.System {
 		return w.machine(c)
 	}
-	for _, p := range paths {
+	for _, p := range list {
 		if w.job.UID == 0 && c.Added && strings.HasPrefix(p, "/") {
 			continue // the machine is the built-in catalogue's to name
 		}
