@@ -128,7 +128,7 @@ func (a *agent) brain(c flow.Config) (*flow.Flow, error) {
 		State: o.State, DeviceID: a.config.DeviceID, TrustDomain: a.config.TrustDomain, Log: o.Log,
 		Keys: func() signed.Keys { return a.uplink.Roster().OrderKeys },
 	})
-	scan := purge.Config{Scope: c.Scope.Scope, Root: root, State: string(o.State), Boot: clock.Boot, Log: o.Log}
+	scan := purge.Config{Scope: c.Scope.Scope, Root: root, State: string(o.State), Boot: clock.Boot, Names: &purge.Names{}, Log: o.Log}
 	purger, err := purge.New(scan)
 	if err != nil {
 		return nil, err

@@ -287,8 +287,11 @@ func (e *errand) child(u users.User, base *files.Dir) command.Child {
 func (e *errand) job(u users.User) wire.Job {
 	job := wire.Job{Mode: e.mode, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID, System: u.Name == e.keeper,
 		Seconds: childSeconds, Entries: childEntries, Catalogue: e.entries, Scope: e.scope}
-	if e.mode == wire.Plan && e.purger.config.Names != nil {
-		job.Ask, job.Known = true, e.purger.config.Names.of(u.Name)
+	// A cut's answer does not wait for a search of all code; its sweep has time.
+	job.Text = len(e.scope.WorkTrees) > 0 && (e.mode == wire.Plan || e.sweep)
+	if names := e.purger.config.Names; e.mode == wire.Plan && names != nil {
+		job.Ask, job.Known = true, names.of(u.Name)
+		job.Text = job.Text && names.textDue(u.Name, e.purger.config.Boot())
 	}
 	if e.warrant != nil {
 		job.Recipient, job.DropRegainable = e.warrant.Recipient(), e.warrant.DropRegainable()

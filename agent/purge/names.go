@@ -3,9 +3,11 @@ package purge
 import (
 	"maps"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"cutoff/agent/purge/home"
 	"cutoff/agent/purge/wire"
 	cutoffv1 "cutoff/proto/cutoff/v1"
 )
@@ -16,6 +18,8 @@ import (
 type Names struct {
 	mu  sync.Mutex
 	all map[string]map[string]wire.Names
+	// texts are the finds in text, by user.
+	texts map[string]texts
 }
 
 // Bounds of what is remembered for one user, and of one item's names.
@@ -41,6 +45,58 @@ func (n *Names) keep(user, id string, names wire.Names) {
 		n.all[user] = map[string]wire.Names{}
 	}
 	n.all[user][id] = names
+}
+
+// textEvery is how often an inventory searches work trees; in between it repeats
+// what was found.
+const textEvery = 6 * time.Hour
+
+// textDue reports whether a user's work trees are to be searched now.
+func (n *Names) textDue(user string, now time.Duration) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t, known := n.texts[user]
+	return !known || now-t.at >= textEvery
+}
+
+// texts are a user's finds of the last search.
+type texts struct {
+	at    time.Duration
+	items []*cutoffv1.Item
+}
+
+// keepTexts remembers, after a search, what it found, and otherwise gives back
+// what is remembered.
+func (n *Names) keepTexts(user string, searched bool, now time.Duration, found []*cutoffv1.Item) []*cutoffv1.Item {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !searched {
+		return n.texts[user].items
+	}
+	if n.texts == nil {
+		n.texts = map[string]texts{}
+	}
+	n.texts[user] = texts{now, found}
+	return nil
+}
+
+// texts has a search's finds remembered, or repeats them where none was made.
+func (t *talk) texts() {
+	e := t.errand
+	if e.purger.config.Names == nil || e.mode != wire.Plan || len(e.scope.WorkTrees) == 0 {
+		return
+	}
+	var found []*cutoffv1.Item
+	e.mu.Lock()
+	for _, item := range e.items {
+		if item.GetUser() == t.user.Name && item.GetProduct() == home.ProductText {
+			found = append(found, item)
+		}
+	}
+	e.mu.Unlock()
+	for _, item := range e.purger.config.Names.keepTexts(t.user.Name, t.searched, e.purger.config.Boot(), found) {
+		e.add(item)
+	}
 }
 
 // names keeps what a child learned of one item.

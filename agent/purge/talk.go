@@ -39,6 +39,8 @@ type talk struct {
 	sending atomic.Int32    // how many
 	// guarded are names below the home that only a flag kept from going.
 	guarded []string
+	// searched: this child was asked to search work trees for secrets in text.
+	searched bool
 }
 
 var idPattern = regexp.MustCompile(`^itm_[0-9a-f]{20}$`)
@@ -46,7 +48,9 @@ var idPattern = regexp.MustCompile(`^itm_[0-9a-f]{20}$`)
 // run sends the job and takes answers until the child is done.
 func (t *talk) run(in io.WriteCloser, out io.Reader) error {
 	defer t.waiting.Wait()
-	if err := wire.WriteJSON(in, wire.KindJob, t.errand.job(t.user)); err != nil {
+	job := t.errand.job(t.user)
+	t.searched = job.Text
+	if err := wire.WriteJSON(in, wire.KindJob, job); err != nil {
 		return fmt.Errorf("send job: %w", err)
 	}
 	var open *incoming
@@ -91,6 +95,7 @@ func (t *talk) done(payload []byte) error {
 		return nil
 	}
 	t.errand.finished(t.user.Name, d.Listed)
+	t.texts()
 	return nil
 }
 

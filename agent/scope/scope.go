@@ -170,6 +170,9 @@ func read(m *cutoffv1.Catalogue, goos string) (catalogue.Scope, error) {
 			return catalogue.Scope{}, errors.New(why)
 		}
 	}
+	if n := len(m.GetFingerprintKey()); n != 0 && n != 32 {
+		return catalogue.Scope{}, errors.New("its fingerprint key is no key")
+	}
 	files := make([]addition.File, 0, len(m.GetFiles()))
 	for _, f := range m.GetFiles() {
 		files = append(files, addition.File{Name: f.GetName(), YAML: f.GetYaml()})
@@ -181,6 +184,7 @@ func read(m *cutoffv1.Catalogue, goos string) (catalogue.Scope, error) {
 	return catalogue.Scope{
 		Version: strconv.FormatUint(m.GetVersion(), 10), Everything: c.GetEverything(), Accounts: c.GetAccounts(),
 		Policies: c.GetPolicies(), Enrich: c.GetEnrich(), WorkTrees: c.GetWorkTrees(), Added: added,
+		FingerprintKey: m.GetFingerprintKey(),
 	}, nil
 }
 

@@ -154,6 +154,9 @@ func (f *Flow) compose(ctx context.Context, tx Tx, group string) (content, error
 		TrustDomain: f.trustDomain, Group: group, Version: uint64(version), Choices: choices.Message(),
 		Files: catalogue.FilesMessage(catalogue.Effective(changes, group)),
 	}
+	if len(choices.WorkTrees) > 0 {
+		m.FingerprintKey = f.fingerprintKey()
+	}
 	c := content{message: m}
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {

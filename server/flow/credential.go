@@ -2,6 +2,8 @@ package flow
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -108,10 +110,17 @@ func heldAlready(ctx context.Context, tx Tx, c device.Credential) (device.Creden
 	return c, false, err
 }
 
-// fingerprint tells tokens apart without giving anything of them away.
+// fingerprint tells tokens apart without giving anything of them away. Agents
+// make the same of what they find in text.
 func (f *Flow) fingerprint(token string) string {
-	return hex.EncodeToString(f.dataKey.MAC("credential fingerprint", []byte(token))[:12])
+	h := hmac.New(sha256.New, f.fingerprintKey())
+	h.Write([]byte(token))
+	return hex.EncodeToString(h.Sum(nil)[:12])
 }
+
+// fingerprintKey is this trust domain's: with it nobody can tell a token who
+// does not have the token.
+func (f *Flow) fingerprintKey() []byte { return f.dataKey.MAC("credential fingerprint key", nil) }
 
 // credentialRow names the row that a held token is sealed for.
 func credentialRow(id string) string { return "credentials/" + id + "/token" }

@@ -24,6 +24,8 @@ type Scope struct {
 	Enrich bool `json:"enrich,omitempty"`
 	// WorkTrees are folders ("~/src", "/srv/code") to search for secrets in text.
 	WorkTrees []string `json:"work_trees,omitempty"`
+	// FingerprintKey tells generated tokens in text apart; empty: they are not.
+	FingerprintKey []byte `json:"fingerprint_key,omitempty"`
 	// Added are the entries that administrators added, on this system. They come
 	// after the whole catalogue and take nothing from it.
 	Added []Credential `json:"-"`

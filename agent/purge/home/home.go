@@ -66,6 +66,7 @@ type Worker struct {
 	// shown are wallets that are collections of a keyring too.
 	shown    map[string]bool
 	complete []string
+	text     text
 	ctx      context.Context //nolint:containedctx // one worker is one job; the deadline is the job's
 }
 

@@ -24,7 +24,7 @@ func (w *Worker) workTrees() error {
 			wanted = append(wanted, c)
 		}
 	}
-	if len(wanted) == 0 {
+	if len(wanted) == 0 && !w.job.Text {
 		return nil
 	}
 	for _, tree := range w.job.Scope.WorkTrees {
@@ -62,8 +62,15 @@ func (w *Worker) tree(wanted []*catalogue.Credential, folder string, depth int) 
 		if notTheirs[name] || depth >= maxTreeDepth {
 			continue
 		}
-		if info, err := w.home.Stat(at.name); err == nil && info.Kind == files.Directory && info.UID == w.job.UID {
+		info, err := w.home.Stat(at.name)
+		switch {
+		case err != nil || info.UID != w.job.UID:
+		case info.Kind == files.Directory:
 			if err := w.tree(wanted, at.name, depth+1); err != nil {
+				return err
+			}
+		case info.Kind == files.Regular:
+			if err := w.inText(at, info); err != nil {
 				return err
 			}
 		}

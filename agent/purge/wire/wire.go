@@ -93,6 +93,8 @@ type Job struct {
 	Catalogue []catalogue.Credential `json:"catalogue,omitempty"`
 	// Scope is what the device's group chose.
 	Scope catalogue.Scope `json:"scope"`
+	// Text: work trees are searched for secrets in text, which takes long.
+	Text bool `json:"text,omitempty"`
 	// Ask: a plan may ask tokens' providers for names, but for those in Known, by
 	// item.
 	Ask   bool             `json:"ask,omitempty"`

@@ -1675,12 +1675,15 @@ type Catalogue struct {
 	// version names the content in receipts; it counts the server's changes.
 	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	// content tells one content from another, in the server's words.
-	Content       string                 `protobuf:"bytes,6,opt,name=content,proto3" json:"content,omitempty"`
-	Choices       *Choices               `protobuf:"bytes,7,opt,name=choices,proto3" json:"choices,omitempty"`
-	Files         []*CatalogueFile       `protobuf:"bytes,8,rep,name=files,proto3" json:"files,omitempty"`
-	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Content  string                 `protobuf:"bytes,6,opt,name=content,proto3" json:"content,omitempty"`
+	Choices  *Choices               `protobuf:"bytes,7,opt,name=choices,proto3" json:"choices,omitempty"`
+	Files    []*CatalogueFile       `protobuf:"bytes,8,rep,name=files,proto3" json:"files,omitempty"`
+	IssuedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	// fingerprint_key (32 bytes) is what generated tokens are told apart with,
+	// where work trees are searched; else empty.
+	FingerprintKey []byte `protobuf:"bytes,10,opt,name=fingerprint_key,json=fingerprintKey,proto3" json:"fingerprint_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Catalogue) Reset() {
@@ -1772,6 +1775,13 @@ func (x *Catalogue) GetFiles() []*CatalogueFile {
 func (x *Catalogue) GetIssuedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.IssuedAt
+	}
+	return nil
+}
+
+func (x *Catalogue) GetFingerprintKey() []byte {
+	if x != nil {
+		return x.FingerprintKey
 	}
 	return nil
 }
@@ -2279,7 +2289,7 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x15\n" +
 	"\x06cut_id\x18\x04 \x01(\tR\x05cutId\x12\x16\n" +
 	"\x06number\x18\x05 \x01(\x04R\x06number\x12*\n" +
-	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xc4\x02\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xed\x02\n" +
 	"\tCatalogue\x12!\n" +
 	"\ftrust_domain\x18\x01 \x01(\tR\vtrustDomain\x12\x1b\n" +
 	"\tdevice_id\x18\x02 \x01(\tR\bdeviceId\x12\x14\n" +
@@ -2289,7 +2299,9 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\acontent\x18\x06 \x01(\tR\acontent\x12,\n" +
 	"\achoices\x18\a \x01(\v2\x12.cutoff.v1.ChoicesR\achoices\x12.\n" +
 	"\x05files\x18\b \x03(\v2\x18.cutoff.v1.CatalogueFileR\x05files\x127\n" +
-	"\tissued_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"\x98\x01\n" +
+	"\tissued_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x12'\n" +
+	"\x0ffingerprint_key\x18\n" +
+	" \x01(\fR\x0efingerprintKey\"\x98\x01\n" +
 	"\aChoices\x12\x1e\n" +
 	"\n" +
 	"everything\x18\x01 \x01(\bR\n" +
