@@ -106,16 +106,16 @@ func (m *Manager) call(op uint16, args ...[]byte) ([]byte, error) {
 	if _, err := io.ReadFull(m.conn, head[:]); err != nil {
 		return nil, fmt.Errorf("ask cache manager: %w", err)
 	}
-	size, status := binary.BigEndian.Uint32(head[:4]), binary.BigEndian.Uint32(head[4:])
-	if size > maxReply {
+	size, transport := binary.BigEndian.Uint32(head[:4]), binary.BigEndian.Uint32(head[4:])
+	if transport != 0 || size < 4 || size > maxReply {
 		return nil, ErrManager
 	}
 	reply := make([]byte, size)
 	if _, err := io.ReadFull(m.conn, reply); err != nil {
 		return nil, fmt.Errorf("ask cache manager: %w", err)
 	}
-	if status != 0 {
+	if binary.BigEndian.Uint32(reply) != 0 { // of the call itself
 		return nil, ErrManager
 	}
-	return reply, nil
+	return reply[4:], nil
 }
