@@ -218,6 +218,12 @@ func (w *world) until(what string, ok func() bool) {
 func (w *world) restartServer() {
 	w.t.Helper()
 	w.server.Kill()
+	w.serveAgain()
+}
+
+// serveAgain starts a server that was killed.
+func (w *world) serveAgain() {
+	w.t.Helper()
 	server, err := w.stack.Serve(w.ctx(), w.server.Data, "--agents", w.server.Agents, "--console", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
