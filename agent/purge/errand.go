@@ -27,17 +27,21 @@ import (
 
 // Budgets and bounds of one child.
 const (
-	childSeconds  = 60
 	childEntries  = 100_000
 	childGrace    = 10 * time.Second
 	childItems    = 20_000
 	childAttempts = 3
+	// answerTime is how long a home may take to answer at all.
+	answerTime = 5 * time.Second
 	// together is how many homes are worked on at once.
 	together = 32
 )
 
 // detailKilled is the word where a child was killed before it was done.
 const detailKilled = "child-killed"
+
+// detailSilent is the word for a home whose file system does not answer.
+const detailSilent = "not-answering"
 
 // errand is one run over all homes: what is collected on the way.
 type errand struct {
@@ -63,6 +67,8 @@ type errand struct {
 	mu    sync.Mutex
 	items map[string]*cutoffv1.Item
 	first time.Duration
+	// over: nothing is added any more.
+	over bool
 	// whole are the users whose scan came to its end.
 	whole map[string]bool
 	// keeper is the user whose child works on the machine's own stores: the
@@ -105,11 +111,19 @@ func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
 	return e, nil
 }
 
+// close ends the errand. A visit that was left to itself does nothing after it.
 func (e *errand) close() {
+	e.stop()
 	_ = e.root.Close()
 	if e.store != nil {
 		e.store.stop()
 	}
+}
+
+func (e *errand) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.over = true
 }
 
 // listUsers lists every home for root, and its own for anybody else.
@@ -152,7 +166,7 @@ func (e *errand) visitEach(ctx context.Context, all []users.User) error {
 		group.SetLimit(together)
 		for _, u := range all {
 			if u.OwnsHome == owns {
-				group.Go(func() error { return e.visit(ctx, u) })
+				group.Go(func() error { return e.reach(ctx, u) })
 			}
 		}
 		if err := group.Wait(); err != nil {
@@ -172,9 +186,37 @@ func keeper(all []users.User) string {
 	return ""
 }
 
+// reach visits a home that answers. One on a file system that hangs holds up
+// nobody: its visit is left to itself, and reported.
+func (e *errand) reach(ctx context.Context, u users.User) error {
+	done := make(chan error, 1)
+	answers := make(chan struct{})
+	go func() { done <- e.visit(ctx, u, answers) }()
+	silent := time.NewTimer(answerTime)
+	defer silent.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-answers:
+	case <-silent.C:
+		e.add(e.homeItem(u, detailSilent))
+		return nil
+	}
+	// Twice the time of all children, for the looks of this side.
+	late := time.NewTimer(2 * childAttempts * (e.purger.config.Budget + childGrace))
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		e.add(e.homeItem(u, detailSilent))
+		return nil
+	}
+}
+
 // visit works in one home until its child has come to an end, or was stopped
 // too often; then, on the machine itself, the user's session ends first.
-func (e *errand) visit(ctx context.Context, u users.User) error {
+func (e *errand) visit(ctx context.Context, u users.User, answers chan<- struct{}) error {
 	if u.Away {
 		if e.mode != wire.Plan {
 			e.add(e.homeItem(u, "not-mounted"))
@@ -186,6 +228,11 @@ func (e *errand) visit(ctx context.Context, u users.User) error {
 		return nil //nolint:nilerr // the home went away: nothing is in it
 	}
 	defer base.Close()
+	if _, err := base.Self(); err != nil {
+		e.add(e.homeItem(u, detailSilent))
+		return nil
+	}
+	close(answers)
 	if !u.OwnsHome && !e.promising(base) {
 		return nil
 	}
@@ -201,6 +248,10 @@ func (e *errand) visit(ctx context.Context, u users.User) error {
 			return ctx.Err()
 		case errors.Is(err, errStore):
 			return err
+		case errors.Is(err, command.ErrStuck):
+			e.log("child does not end", u, err)
+			e.add(e.homeItem(u, detailSilent))
+			return nil
 		case attempt == childAttempts && e.mayEndSession(u):
 			if err := session.End(ctx, u.UID); err != nil {
 				e.log("session not ended", u, err)
@@ -264,7 +315,7 @@ func (e *errand) free(u users.User, base *files.Dir, guarded []string) bool {
 // attempt starts one child and talks with it to the end. It returns the
 // credentials of the home that are guarded by a flag.
 func (e *errand) attempt(ctx context.Context, u users.User, base *files.Dir) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, childSeconds*time.Second+childGrace)
+	ctx, cancel := context.WithTimeout(ctx, e.purger.config.Budget+childGrace)
 	defer cancel()
 	t := &talk{errand: e, user: u, home: base, kept: map[string]bool{}}
 	for _, s := range e.unreported(u) {
@@ -286,7 +337,7 @@ func (e *errand) child(u users.User, base *files.Dir) command.Child {
 
 func (e *errand) job(u users.User) wire.Job {
 	job := wire.Job{Mode: e.mode, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID, System: u.Name == e.keeper,
-		Seconds: childSeconds, Entries: childEntries, Catalogue: e.entries, Scope: e.scope}
+		Seconds: int(e.purger.config.Budget / time.Second), Entries: childEntries, Catalogue: e.entries, Scope: e.scope}
 	// A cut's answer does not wait for a search of all code; its sweep has time.
 	job.Text = len(e.scope.WorkTrees) > 0 && (e.mode == wire.Plan || e.sweep)
 	if names := e.purger.config.Names; e.mode == wire.Plan && names != nil {
@@ -328,8 +379,11 @@ func (e *errand) unreported(u users.User) []sealedItem {
 // add keeps an item and notes it, durably but not at once.
 func (e *errand) add(item *cutoffv1.Item) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		return // from a visit that was left to itself: the next run finds it
+	}
 	e.items[item.GetId()] = item
-	e.mu.Unlock()
 	if e.notes != nil {
 		e.notes.note(item)
 	}

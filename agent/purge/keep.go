@@ -111,10 +111,25 @@ func (s *store) start() {
 }
 
 func (s *store) stop() {
-	if s.queue != nil {
-		close(s.queue)
-		<-s.ended
+	if s.queue == nil {
+		return
 	}
+	s.queueing.Lock()
+	s.stopped = true
+	close(s.queue)
+	s.queueing.Unlock()
+	<-s.ended
+}
+
+// enqueue hands an item over; false: the store has stopped.
+func (s *store) enqueue(in *incoming) bool {
+	s.queueing.Lock()
+	defer s.queueing.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.queue <- in // it has room for all that are open
+	return true
 }
 
 func (s *store) run() {

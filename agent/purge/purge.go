@@ -34,6 +34,8 @@ type Config struct {
 	Self string
 	// Boot reads the boot clock.
 	Boot func() time.Duration
+	// Budget is how long a child may work in one home; zero: a minute.
+	Budget time.Duration
 	// Scope is what the device's group chose; nil: the narrowest.
 	Scope func() catalogue.Scope
 	// Names remembers what providers call tokens; nil: a plan asks nobody. Asked
@@ -95,6 +97,9 @@ func prepare(config Config) (*Purger, error) {
 	if config.Boot == nil {
 		return nil, fmt.Errorf("%w: Boot is needed", ErrConfig)
 	}
+	if config.Budget == 0 {
+		config.Budget = time.Minute
+	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
@@ -141,6 +146,7 @@ func Plan(ctx context.Context, config Config) ([]*cutoffv1.Item, error) {
 	if err := e.visitAll(ctx); err != nil {
 		return nil, err
 	}
+	e.stop()
 	return e.sorted(), nil
 }
 
@@ -167,6 +173,7 @@ func (p *Purger) Run(ctx context.Context, w *journal.Warrant) (Result, error) {
 	if err == nil && mode == wire.Purge {
 		err = e.destroySealed()
 	}
+	e.stop()
 	r := e.result()
 	e.keepVigil()
 	return r, errors.Join(err, e.noted())

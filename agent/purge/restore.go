@@ -12,6 +12,7 @@ import (
 
 	"cutoff/agent/journal"
 	"cutoff/agent/purge/wire"
+	"cutoff/platform/command"
 	"cutoff/platform/files"
 	"cutoff/platform/users"
 	cutoffv1 "cutoff/proto/cutoff/v1"
@@ -41,6 +42,7 @@ func (p *Purger) Restore(ctx context.Context, w *journal.Warrant, unseal Unseal)
 		}
 	}
 	err = e.restoreAll(ctx, unseal)
+	e.stop()
 	r := Result{Items: e.sorted(), FinishedBoot: p.config.Boot(), Complete: err == nil, CatalogueVersion: VersionWith(e.scope)}
 	for _, i := range r.Items {
 		r.Complete = r.Complete && i.GetOutcome() != cutoffv1.Outcome_OUTCOME_RETRYING
@@ -160,6 +162,9 @@ func (e *errand) restoreFor(ctx context.Context, now []users.User, items []seale
 		if err != nil {
 			e.log("child stopped", u, err)
 		}
+		if errors.Is(err, command.ErrStuck) {
+			break
+		}
 	}
 	for _, s := range r.due {
 		e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "child-killed", true)
@@ -188,14 +193,14 @@ type restorer struct {
 }
 
 func (r *restorer) attempt(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, childSeconds*2*1e9+childGrace)
+	ctx, cancel := context.WithTimeout(ctx, 2*r.errand.purger.config.Budget+childGrace)
 	defer cancel()
 	return r.errand.child(r.user, r.home).Run(ctx, r.talk)
 }
 
 func (r *restorer) talk(in io.WriteCloser, out io.Reader) error {
 	job := r.errand.job(r.user)
-	job.Catalogue, job.Taken, job.Recipient, job.Seconds = nil, nil, "", 2*childSeconds
+	job.Catalogue, job.Taken, job.Recipient, job.Seconds = nil, nil, "", 2*job.Seconds
 	if err := wire.WriteJSON(in, wire.KindJob, job); err != nil {
 		return err
 	}

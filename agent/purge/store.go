@@ -43,6 +43,9 @@ type store struct {
 	queue chan *incoming
 	open  chan struct{}
 	ended chan struct{}
+	// queueing guards stopped, after which the queue takes nothing.
+	queueing sync.Mutex
+	stopped  bool
 
 	mu     sync.Mutex
 	sealed map[string]sealedItem

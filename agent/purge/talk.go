@@ -122,7 +122,10 @@ func (t *talk) sealing(in io.Writer, open *incoming, kind wire.Kind, payload []b
 	open.answer = func(err error) { t.answer(in, open.item.GetId(), err) }
 	t.waiting.Add(1)
 	t.sending.Add(1)
-	t.errand.store.queue <- open
+	if !t.errand.store.enqueue(open) {
+		t.answer(in, open.item.GetId(), errStore)
+		return open, errStore
+	}
 	return nil, nil
 }
 

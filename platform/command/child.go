@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 )
@@ -22,10 +23,15 @@ type Child struct {
 // Talk is the parent's side of a running child.
 type Talk func(in io.WriteCloser, out io.Reader) error
 
+// ErrStuck: the child was killed and does not end. It waits for a file system
+// that does not answer, and nothing but that answer ends it.
+var ErrStuck = errors.New("child does not end")
+
 // Run starts the child, hands its pipes to talk, and waits for both. The child
 // gets no environment, cannot gain rights, and is killed with its parent, when
 // ctx ends, or when talk returns an error. The error says how it ended; talk's
-// own comes first.
+// own comes first. ErrStuck is returned a moment after ctx has ended; talk may
+// still be running then, with its pipes closed.
 func (c Child) Run(ctx context.Context, talk Talk) error { return c.run(ctx, talk) }
 
 // Harden is called first in a child: no core, no dump, no tracing by its user.

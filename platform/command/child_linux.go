@@ -26,8 +26,23 @@ func (c Child) run(ctx context.Context, talk Talk) error {
 		runtime.LockOSThread()
 		done <- c.runLocked(ctx, talk)
 	}()
-	return <-done
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(stuckAfter)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		return errors.Join(ErrStuck, ctx.Err())
+	}
 }
+
+// stuckAfter is how long a killed child may take to end.
+const stuckAfter = 3 * time.Second
 
 func (c Child) runLocked(ctx context.Context, talk Talk) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -60,6 +75,8 @@ func (c Child) runLocked(ctx context.Context, talk Talk) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start child: %w", err)
 	}
+	// A child that cannot be killed keeps its ends of the pipes open.
+	defer context.AfterFunc(ctx, func() { _, _ = in.Close(), out.Close() })()
 	talked := talk(in, out)
 	_ = in.Close() // the child ends at the end of its input
 	if talked != nil {

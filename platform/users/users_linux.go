@@ -41,28 +41,69 @@ func list(root string) ([]User, error) {
 	}
 	groups := parseGroups(group)
 	var out []User
-	for _, u := range all {
-		home, err := top.Below(u.Home)
-		if err != nil {
-			if root == "" && u.comesBack() {
-				u.Away, u.OwnsHome = true, true
-				out = append(out, u)
-			}
-			continue // no such home
+	for n, found := range lookAll(top, all, root == "") {
+		if found != nil {
+			found.Groups = groups[all[n].Name]
+			out = append(out, *found)
 		}
-		if i, err := home.Self(); err == nil {
-			u.OwnsHome = i.UID == u.UID
-			u.Groups = groups[u.Name]
-			if root == "" && !u.OwnsHome && u.comesBack() {
-				names, err := home.Names(".")
-				u.Away = err == nil && len(names) == 0 // a mount point
-			}
-			out = append(out, u)
-		}
-		_ = home.Close()
 	}
 	order(out)
 	return out, nil
+}
+
+// answerTime is how long the file system of a home may take to answer: whoever
+// works there gives it more.
+const answerTime = 250 * time.Millisecond
+
+// lookAll looks at all homes at once: nil where there is none. One that does
+// not answer in time is taken for its user's own; its look is left to itself.
+func lookAll(top *files.Dir, all []User, machine bool) []*User {
+	answers := make([]chan *User, len(all))
+	for n, u := range all {
+		answers[n] = make(chan *User, 1)
+		go func() { answers[n] <- lookAt(top, u, machine) }()
+	}
+	late, done := context.WithTimeout(context.Background(), answerTime)
+	defer done()
+	out := make([]*User, len(all))
+	for n, u := range all {
+		select {
+		case out[n] = <-answers[n]:
+			continue
+		default:
+		}
+		select {
+		case out[n] = <-answers[n]:
+		case <-late.Done():
+			u.OwnsHome = true
+			out[n] = &u
+		}
+	}
+	return out
+}
+
+// lookAt says what there is to say of a user's home; nil: there is none, and
+// none to come.
+func lookAt(top *files.Dir, u User, machine bool) *User {
+	home, err := top.Below(u.Home)
+	if err != nil {
+		if machine && u.comesBack() {
+			u.Away, u.OwnsHome = true, true
+			return &u
+		}
+		return nil
+	}
+	defer home.Close()
+	i, err := home.Self()
+	if err != nil {
+		return nil
+	}
+	u.OwnsHome = i.UID == u.UID
+	if machine && !u.OwnsHome && u.comesBack() {
+		names, err := home.Names(".")
+		u.Away = err == nil && len(names) == 0 // a mount point
+	}
+	return &u
 }
 
 func current(root string) ([]User, error) {
