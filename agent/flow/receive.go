@@ -198,9 +198,9 @@ func (f *Flow) acknowledged(ack *cutoffv1.ReceiptAck) {
 	if ack.GetRefused() != "" {
 		f.config.Log.Warn("the server will never take this receipt", "cut_id", ack.GetCutId(), "reason", ack.GetRefused())
 	}
-	f.handed()
 	err := f.config.Journal.Acknowledge(ack.GetCutId(), ack.GetOrderId(), ack.GetPart())
 	if err != nil && !errors.Is(err, journal.ErrUnverified) {
 		f.config.Log.Error("acknowledgement not journalled", "err", err)
 	}
+	f.handed()
 }

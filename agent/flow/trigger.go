@@ -62,9 +62,12 @@ func (f *Flow) planLast(t *task, done outcome, now time.Duration) {
 	}
 }
 
-// handed: the server has a receipt.
+// handed lets what waits for the server go on, once it has every receipt.
 func (f *Flow) handed() {
-	if f.loop.due.last != 0 {
+	if f.loop.due.last == 0 {
+		return
+	}
+	if left, err := f.config.Journal.Unacknowledged(); err == nil && len(left) == 0 {
 		f.loop.due.last = f.config.Clock().Boot
 	}
 }

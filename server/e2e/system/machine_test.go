@@ -210,6 +210,8 @@ type cut struct {
 	ID    string `json:"cut_id"`
 	State string `json:"state"`
 	Items []item `json:"items"`
+	// FirstRemoved is the time from the order to the first removal.
+	FirstRemoved int64 `json:"first_removed_ms"`
 }
 
 // receives opens a cut and waits for its receipt.
@@ -222,6 +224,7 @@ func (m *machine) receives(level string) cut {
 		c = m.show(id)
 		return len(c.Items) > 0 && c.State == "settled"
 	})
+	m.t.Logf("%s: first removal after %d ms", level, c.FirstRemoved)
 	return c
 }
 
