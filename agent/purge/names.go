@@ -131,7 +131,7 @@ func (t *talk) revoked(payload []byte) error {
 func (e *errand) amend(id string, name *cutoffv1.Identifier) {
 	e.mu.Lock()
 	item := e.items[id]
-	if item == nil || len(item.GetIdentifiers()) >= 2*maxIdentifiers {
+	if item == nil || len(item.GetIdentifiers()) >= maxIdentifiers {
 		e.mu.Unlock()
 		return
 	}
@@ -141,4 +141,5 @@ func (e *errand) amend(id string, name *cutoffv1.Identifier) {
 	e.add(item)
 }
 
+// maxIdentifiers is what the server takes of one item.
 const maxIdentifiers = 64

@@ -266,7 +266,7 @@ func (t *talk) proto(i wire.Item) *cutoffv1.Item {
 		item.ResidualUntil = timestamppb.New(time.Unix(i.Until, 0))
 	}
 	for n, id := range i.Identifiers {
-		if n < 64 {
+		if n < maxIdentifiers {
 			item.Identifiers = append(item.Identifiers, &cutoffv1.Identifier{Kind: text(id.Kind), Value: text(id.Value)})
 		}
 	}

@@ -58,7 +58,7 @@ func run() error {
 		return errors.New("only the loopback address is served")
 	}
 	issuer := "http://" + ln.Addr().String() + "/"
-	storage.RegisterClients(storage.WebClient("laptop-app", client, *redirect))
+	storage.RegisterClients(storage.WebClient("laptop-app", client, *redirect), storage.NativeClient("laptop-cli", *redirect))
 	store := &sessions{started: map[string]time.Time{}, Storage: storage.NewStorage(oneUser{&storage.User{
 		ID: "u1", Username: *user, Password: password, Email: *user, EmailVerified: true,
 		FirstName: "Alice", LastName: "Example", PreferredLanguage: language.English,
