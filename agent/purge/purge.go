@@ -75,6 +75,8 @@ type Purger struct {
 	config    Config
 	catalogue []catalogue.Credential
 	vigil     atomic.Pointer[watch.Watcher]
+	// locked carries whose keyrings the last run found locked.
+	locked chan []string
 }
 
 // New checks the configuration, the catalogue, and that every user of a trial
@@ -117,7 +119,7 @@ func prepare(config Config) (*Purger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read catalogue: %w", err)
 	}
-	return &Purger{config: config, catalogue: all}, nil
+	return &Purger{config: config, catalogue: all, locked: make(chan []string, 1)}, nil
 }
 
 // users lists whose homes this agent may work in.
@@ -175,6 +177,7 @@ func (p *Purger) Run(ctx context.Context, w *journal.Warrant) (Result, error) {
 	}
 	e.stop()
 	r := e.result()
+	p.tellLocked(r.Locked())
 	e.keepVigil()
 	return r, errors.Join(err, e.noted())
 }

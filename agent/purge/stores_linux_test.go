@@ -3,7 +3,9 @@ package purge_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -277,36 +279,37 @@ func TestAUsersVaultIsReportedAndLeft(t *testing.T) {
 	}
 }
 
-// An unlock is seen at once, and shows no dialog.
+// What waits for an unlock is looked at again when it comes.
 func TestAnUnlockIsSeen(t *testing.T) {
 	b := newBench(t, carol())
-	b.root.File(carol(), carol().Home+"/.local/share/keyrings/plain.keyring", plainKeyring)
-	k := newKeyring(t, b.root, carol())
+	k := newBus(t, b.root, carol())
+	stop := k.gnome("trial")
+	k.store(secret, "gh", "service", "gh:github.com", "username", "alice")
+	stop()
+	stop = k.gnome("")
 	p, err := purge.New(b.config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	seen := make(chan error, 1)
-	go func() { seen <- p.AwaitUnlock(ctx, "carol", "alice") }()
-	k.wait("the unlock", func() bool {
-		for _, method := range []string{"Lock", "Unlock"} {
-			if out, err := k.dbus("org.freedesktop.secrets", "/org/freedesktop/secrets", "org.freedesktop.Secret.Service."+method,
-				"array:objpath:/org/freedesktop/secrets/collection/plain"); err != nil {
-				t.Fatal(out, err)
-			}
-			select { // the watcher is to see one, and then the other
-			case err := <-seen:
-				if err != nil {
-					t.Fatal(err)
-				}
-				return true
-			case <-time.After(1500 * time.Millisecond):
-			}
-		}
-		return false
+	ctx, cancel := context.WithCancel(context.Background())
+	seen, done := make(chan struct{}, 1), make(chan error, 1)
+	go func() { done <- p.WatchLocks(ctx, func() { seen <- struct{}{} }) }()
+	t.Cleanup(func() { cancel(); <-done })
+	r, err := p.Run(ctx, b.warrant(cutoffv1.OrderKind_ORDER_KIND_PURGE, "cut_1"))
+	if err != nil || len(r.Locked()) != 1 {
+		t.Fatalf("locked %v, %v", r.Locked(), err)
+	}
+	k.wait("a child that listens", func() bool {
+		found, err := exec.Command("pgrep", "-P", strconv.Itoa(os.Getpid()), "-f", purge.ChildArg).Output()
+		return err == nil && len(found) > 0
 	})
+	stop()
+	k.gnome("trial")
+	select {
+	case <-seen:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the unlock was not seen")
+	}
 }
 
 // vault starts KeePassXC with a database that it shows as a keyring.

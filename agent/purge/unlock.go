@@ -5,12 +5,13 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"cutoff/agent/purge/wire"
 	"cutoff/platform/users"
-	cutoffv1 "cutoff/proto/cutoff/v1"
 )
 
 // detailLocked is the word of what waits until its keyring is unlocked.
@@ -20,12 +21,50 @@ const detailLocked = "locked"
 func (r Result) Locked() []string {
 	var names []string
 	for _, i := range r.Items {
-		if i.GetDetail() == detailLocked && i.GetOutcome() == cutoffv1.Outcome_OUTCOME_BLOCKED || i.GetOutcome() == cutoffv1.Outcome_OUTCOME_RETRYING && i.GetSealed() {
+		if i.GetDetail() == detailLocked && strings.HasPrefix(i.GetPath(), "keyring:") {
 			names = append(names, i.GetUser())
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// tellLocked replaces what the last run said.
+func (p *Purger) tellLocked(names []string) {
+	select {
+	case <-p.locked:
+	default:
+	}
+	p.locked <- names
+}
+
+// WatchLocks calls unlocked when a keyring that kept something from the last run
+// is unlocked, until ctx ends.
+func (p *Purger) WatchLocks(ctx context.Context, unlocked func()) error {
+	var names []string
+	for ctx.Err() == nil {
+		round, cancel := context.WithCancel(ctx)
+		var listening sync.WaitGroup
+		seen := make(chan struct{}, 1)
+		if len(names) > 0 {
+			listening.Go(func() {
+				if p.AwaitUnlock(round, names...) == nil {
+					seen <- struct{}{}
+				}
+			})
+		}
+		var next []string
+		select {
+		case <-ctx.Done():
+		case next = <-p.locked:
+		case <-seen:
+			unlocked() // the sweep says what is locked still
+		}
+		cancel()
+		listening.Wait()
+		names = next
+	}
+	return ctx.Err()
 }
 
 // AwaitUnlock returns nil when the keyring of one of these users is unlocked,

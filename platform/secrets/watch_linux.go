@@ -38,6 +38,9 @@ func awaitUnlock(ctx context.Context, bus net.Conn) error {
 	if err != nil {
 		return err
 	}
+	if owned, err := k.owned(ctx); err == nil && owned && len(was) == 0 {
+		return nil // it was unlocked before anybody listened
+	}
 	ticks := time.NewTicker(glance)
 	defer ticks.Stop()
 	for {
