@@ -39,11 +39,12 @@ func access() map[string]caller {
 		cutoffv1.AdminService_ListTokens_FullMethodName:  asOperator,
 		cutoffv1.AdminService_RevokeToken_FullMethodName: asOperator,
 
-		cutoffv1.AdminService_ListDevices_FullMethodName:  asViewer,
-		cutoffv1.AdminService_GetDevice_FullMethodName:    asViewer,
-		cutoffv1.AdminService_AssignDevice_FullMethodName: asOperator,
-		cutoffv1.AdminService_RetireDevice_FullMethodName: asOperator,
-		cutoffv1.AdminService_DecideDevice_FullMethodName: asOperator,
+		cutoffv1.AdminService_ListDevices_FullMethodName:     asViewer,
+		cutoffv1.AdminService_GetDevice_FullMethodName:       asViewer,
+		cutoffv1.AdminService_AssignDevice_FullMethodName:    asOperator,
+		cutoffv1.AdminService_RetireDevice_FullMethodName:    asOperator,
+		cutoffv1.AdminService_UninstallDevice_FullMethodName: asOperator,
+		cutoffv1.AdminService_DecideDevice_FullMethodName:    asOperator,
 
 		cutoffv1.AdminService_ListPeople_FullMethodName: asViewer,
 		cutoffv1.AdminService_GetPerson_FullMethodName:  asViewer,

@@ -30,6 +30,7 @@ const (
 	AdminService_GetDevice_FullMethodName         = "/cutoff.v1.AdminService/GetDevice"
 	AdminService_AssignDevice_FullMethodName      = "/cutoff.v1.AdminService/AssignDevice"
 	AdminService_RetireDevice_FullMethodName      = "/cutoff.v1.AdminService/RetireDevice"
+	AdminService_UninstallDevice_FullMethodName   = "/cutoff.v1.AdminService/UninstallDevice"
 	AdminService_DecideDevice_FullMethodName      = "/cutoff.v1.AdminService/DecideDevice"
 	AdminService_ListPeople_FullMethodName        = "/cutoff.v1.AdminService/ListPeople"
 	AdminService_GetPerson_FullMethodName         = "/cutoff.v1.AdminService/GetPerson"
@@ -85,7 +86,10 @@ type AdminServiceClient interface {
 	GetDevice(ctx context.Context, in *GetDeviceRequest, opts ...grpc.CallOption) (*GetDeviceResponse, error)
 	AssignDevice(ctx context.Context, in *AssignDeviceRequest, opts ...grpc.CallOption) (*AssignDeviceResponse, error)
 	RetireDevice(ctx context.Context, in *RetireDeviceRequest, opts ...grpc.CallOption) (*RetireDeviceResponse, error)
-	// DecideDevice admits or turns away a pending device.
+	// UninstallDevice permits an orderly removal of the agent: a signed order that
+	// waits for the device.
+	UninstallDevice(ctx context.Context, in *UninstallDeviceRequest, opts ...grpc.CallOption) (*UninstallDeviceResponse, error)
+	// DecideDevice admits or turns away a device that waits for a person.
 	DecideDevice(ctx context.Context, in *DecideDeviceRequest, opts ...grpc.CallOption) (*DecideDeviceResponse, error)
 	ListPeople(ctx context.Context, in *ListPeopleRequest, opts ...grpc.CallOption) (*ListPeopleResponse, error)
 	GetPerson(ctx context.Context, in *GetPersonRequest, opts ...grpc.CallOption) (*GetPersonResponse, error)
@@ -211,6 +215,16 @@ func (c *adminServiceClient) RetireDevice(ctx context.Context, in *RetireDeviceR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RetireDeviceResponse)
 	err := c.cc.Invoke(ctx, AdminService_RetireDevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) UninstallDevice(ctx context.Context, in *UninstallDeviceRequest, opts ...grpc.CallOption) (*UninstallDeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UninstallDeviceResponse)
+	err := c.cc.Invoke(ctx, AdminService_UninstallDevice_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -639,7 +653,10 @@ type AdminServiceServer interface {
 	GetDevice(context.Context, *GetDeviceRequest) (*GetDeviceResponse, error)
 	AssignDevice(context.Context, *AssignDeviceRequest) (*AssignDeviceResponse, error)
 	RetireDevice(context.Context, *RetireDeviceRequest) (*RetireDeviceResponse, error)
-	// DecideDevice admits or turns away a pending device.
+	// UninstallDevice permits an orderly removal of the agent: a signed order that
+	// waits for the device.
+	UninstallDevice(context.Context, *UninstallDeviceRequest) (*UninstallDeviceResponse, error)
+	// DecideDevice admits or turns away a device that waits for a person.
 	DecideDevice(context.Context, *DecideDeviceRequest) (*DecideDeviceResponse, error)
 	ListPeople(context.Context, *ListPeopleRequest) (*ListPeopleResponse, error)
 	GetPerson(context.Context, *GetPersonRequest) (*GetPersonResponse, error)
@@ -721,6 +738,9 @@ func (UnimplementedAdminServiceServer) AssignDevice(context.Context, *AssignDevi
 }
 func (UnimplementedAdminServiceServer) RetireDevice(context.Context, *RetireDeviceRequest) (*RetireDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetireDevice not implemented")
+}
+func (UnimplementedAdminServiceServer) UninstallDevice(context.Context, *UninstallDeviceRequest) (*UninstallDeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UninstallDevice not implemented")
 }
 func (UnimplementedAdminServiceServer) DecideDevice(context.Context, *DecideDeviceRequest) (*DecideDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DecideDevice not implemented")
@@ -985,6 +1005,24 @@ func _AdminService_RetireDevice_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).RetireDevice(ctx, req.(*RetireDeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_UninstallDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UninstallDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).UninstallDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_UninstallDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).UninstallDevice(ctx, req.(*UninstallDeviceRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1736,6 +1774,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetireDevice",
 			Handler:    _AdminService_RetireDevice_Handler,
+		},
+		{
+			MethodName: "UninstallDevice",
+			Handler:    _AdminService_UninstallDevice_Handler,
 		},
 		{
 			MethodName: "DecideDevice",

@@ -203,8 +203,8 @@ const (
 	LeavingReason_LEAVING_REASON_REMOVED LeavingReason = 3
 	// The machine shuts down or restarts: orderly, no fact.
 	LeavingReason_LEAVING_REASON_SHUTDOWN LeavingReason = 4
-	// The service restarts at once, for an upgrade or a change: orderly, no fact,
-	// unless it is not back within ten minutes.
+	// The service restarts at once, for an upgrade or a change: no fact, but the
+	// shorter deadline counts from ten minutes later.
 	LeavingReason_LEAVING_REASON_RESTART LeavingReason = 5
 )
 
