@@ -61,6 +61,10 @@ func access() map[string]caller {
 		cutoffv1.AdminService_ApproveCut_FullMethodName: asOperator,
 		cutoffv1.AdminService_RefuseCut_FullMethodName:  asOperator,
 		cutoffv1.AdminService_LiftCut_FullMethodName:    asOperator,
+		cutoffv1.AdminService_LiftByFile_FullMethodName: asOperator,
+
+		cutoffv1.AdminService_ExtendLease_FullMethodName:  asOperator,
+		cutoffv1.AdminService_ExportLeases_FullMethodName: asAdmin,
 
 		cutoffv1.AdminService_CheckPolicy_FullMethodName: asViewer,
 		cutoffv1.AdminService_ApplyPolicy_FullMethodName: asAdmin,

@@ -74,16 +74,29 @@ type Device struct {
 	CurrentSerial string
 	NextSerial    string
 	// OrderNumber and LeaseNumber are the highest ever used for it.
-	OrderNumber  uint64
-	LeaseNumber  uint64
-	Facts        []string
-	EnrolledAt   time.Time
-	LastContact  time.Time
-	LeaseUntil   time.Time
+	OrderNumber uint64
+	LeaseNumber uint64
+	Facts       []string
+	EnrolledAt  time.Time
+	LastContact time.Time
+	LeaseUntil  time.Time
+	// ExtendedUntil is the latest end of a lease with any extension ever given.
+	ExtendedUntil time.Time
+	// LeaseCodes are the hashes of its one-time codes, as its leases carry them.
+	LeaseCodes   []byte
 	InventoryAt  time.Time
 	PostureAt    time.Time
 	RetiredAt    time.Time
 	EnrolledWith string
+}
+
+// GrantedUntil is until when the device may trust itself at most: its lease,
+// and every extension it was ever given. Zero: it never had a lease.
+func (d *Device) GrantedUntil() time.Time {
+	if d.ExtendedUntil.After(d.LeaseUntil) {
+		return d.ExtendedUntil
+	}
+	return d.LeaseUntil
 }
 
 // Trial reports whether the device was enrolled with --root.

@@ -7313,6 +7313,456 @@ func (x *APIKey) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+type LiftByFileRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	CutId  string                 `protobuf:"bytes,1,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
+	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// request is the device's file.
+	Request       []byte `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftByFileRequest) Reset() {
+	*x = LiftByFileRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[120]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftByFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftByFileRequest) ProtoMessage() {}
+
+func (x *LiftByFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[120]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftByFileRequest.ProtoReflect.Descriptor instead.
+func (*LiftByFileRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{120}
+}
+
+func (x *LiftByFileRequest) GetCutId() string {
+	if x != nil {
+		return x.CutId
+	}
+	return ""
+}
+
+func (x *LiftByFileRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *LiftByFileRequest) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type LiftByFileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Cut   *Cut                   `protobuf:"bytes,1,opt,name=cut,proto3" json:"cut,omitempty"`
+	// answer is the file for the device.
+	Answer        []byte `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftByFileResponse) Reset() {
+	*x = LiftByFileResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[121]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftByFileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftByFileResponse) ProtoMessage() {}
+
+func (x *LiftByFileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[121]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftByFileResponse.ProtoReflect.Descriptor instead.
+func (*LiftByFileResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{121}
+}
+
+func (x *LiftByFileResponse) GetCut() *Cut {
+	if x != nil {
+		return x.Cut
+	}
+	return nil
+}
+
+func (x *LiftByFileResponse) GetAnswer() []byte {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+type ExtendLeaseRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Device string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	ForMs  int64                  `protobuf:"varint,2,opt,name=for_ms,json=forMs,proto3" json:"for_ms,omitempty"`
+	// file asks for a signed file; else a code is answered.
+	File          bool   `protobuf:"varint,3,opt,name=file,proto3" json:"file,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExtendLeaseRequest) Reset() {
+	*x = ExtendLeaseRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[122]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendLeaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendLeaseRequest) ProtoMessage() {}
+
+func (x *ExtendLeaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[122]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendLeaseRequest.ProtoReflect.Descriptor instead.
+func (*ExtendLeaseRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{122}
+}
+
+func (x *ExtendLeaseRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *ExtendLeaseRequest) GetForMs() int64 {
+	if x != nil {
+		return x.ForMs
+	}
+	return 0
+}
+
+func (x *ExtendLeaseRequest) GetFile() bool {
+	if x != nil {
+		return x.File
+	}
+	return false
+}
+
+func (x *ExtendLeaseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ExtendLeaseResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	Hostname string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	ForMs    int64                  `protobuf:"varint,3,opt,name=for_ms,json=forMs,proto3" json:"for_ms,omitempty"`
+	Code     string                 `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	File     []byte                 `protobuf:"bytes,5,opt,name=file,proto3" json:"file,omitempty"`
+	// granted_until is until when the device may trust itself at most.
+	GrantedUntil  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=granted_until,json=grantedUntil,proto3" json:"granted_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExtendLeaseResponse) Reset() {
+	*x = ExtendLeaseResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[123]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendLeaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendLeaseResponse) ProtoMessage() {}
+
+func (x *ExtendLeaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[123]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendLeaseResponse.ProtoReflect.Descriptor instead.
+func (*ExtendLeaseResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{123}
+}
+
+func (x *ExtendLeaseResponse) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *ExtendLeaseResponse) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *ExtendLeaseResponse) GetForMs() int64 {
+	if x != nil {
+		return x.ForMs
+	}
+	return 0
+}
+
+func (x *ExtendLeaseResponse) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *ExtendLeaseResponse) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *ExtendLeaseResponse) GetGrantedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GrantedUntil
+	}
+	return nil
+}
+
+type ExportLeasesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	ForMs         int64                  `protobuf:"varint,2,opt,name=for_ms,json=forMs,proto3" json:"for_ms,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportLeasesRequest) Reset() {
+	*x = ExportLeasesRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[124]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportLeasesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportLeasesRequest) ProtoMessage() {}
+
+func (x *ExportLeasesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[124]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportLeasesRequest.ProtoReflect.Descriptor instead.
+func (*ExportLeasesRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{124}
+}
+
+func (x *ExportLeasesRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ExportLeasesRequest) GetForMs() int64 {
+	if x != nil {
+		return x.ForMs
+	}
+	return 0
+}
+
+func (x *ExportLeasesRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ExportLeasesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Files []*LeaseFile           `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	// left_out counts devices that get none: warned, silent, cut or not trusted.
+	LeftOut       int32 `protobuf:"varint,2,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportLeasesResponse) Reset() {
+	*x = ExportLeasesResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[125]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportLeasesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportLeasesResponse) ProtoMessage() {}
+
+func (x *ExportLeasesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[125]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportLeasesResponse.ProtoReflect.Descriptor instead.
+func (*ExportLeasesResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{125}
+}
+
+func (x *ExportLeasesResponse) GetFiles() []*LeaseFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ExportLeasesResponse) GetLeftOut() int32 {
+	if x != nil {
+		return x.LeftOut
+	}
+	return 0
+}
+
+type LeaseFile struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// name is the file's name on a mirror; it tells nothing of the device.
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	File          []byte                 `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	GrantedUntil  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=granted_until,json=grantedUntil,proto3" json:"granted_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseFile) Reset() {
+	*x = LeaseFile{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[126]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseFile) ProtoMessage() {}
+
+func (x *LeaseFile) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[126]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseFile.ProtoReflect.Descriptor instead.
+func (*LeaseFile) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{126}
+}
+
+func (x *LeaseFile) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *LeaseFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LeaseFile) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *LeaseFile) GetGrantedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GrantedUntil
+	}
+	return nil
+}
+
 var File_cutoff_v1_admin_proto protoreflect.FileDescriptor
 
 const file_cutoff_v1_admin_proto_rawDesc = "" +
@@ -7881,7 +8331,38 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xf5\x1d\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\\\n" +
+	"\x11LiftByFileRequest\x12\x15\n" +
+	"\x06cut_id\x18\x01 \x01(\tR\x05cutId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\arequest\x18\x03 \x01(\fR\arequest\"N\n" +
+	"\x12LiftByFileResponse\x12 \n" +
+	"\x03cut\x18\x01 \x01(\v2\x0e.cutoff.v1.CutR\x03cut\x12\x16\n" +
+	"\x06answer\x18\x02 \x01(\fR\x06answer\"o\n" +
+	"\x12ExtendLeaseRequest\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12\x15\n" +
+	"\x06for_ms\x18\x02 \x01(\x03R\x05forMs\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\bR\x04file\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xce\x01\n" +
+	"\x13ExtendLeaseResponse\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x1a\n" +
+	"\bhostname\x18\x02 \x01(\tR\bhostname\x12\x15\n" +
+	"\x06for_ms\x18\x03 \x01(\x03R\x05forMs\x12\x12\n" +
+	"\x04code\x18\x04 \x01(\tR\x04code\x12\x12\n" +
+	"\x04file\x18\x05 \x01(\fR\x04file\x12?\n" +
+	"\rgranted_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fgrantedUntil\"Z\n" +
+	"\x13ExportLeasesRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x15\n" +
+	"\x06for_ms\x18\x02 \x01(\x03R\x05forMs\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"]\n" +
+	"\x14ExportLeasesResponse\x12*\n" +
+	"\x05files\x18\x01 \x03(\v2\x14.cutoff.v1.LeaseFileR\x05files\x12\x19\n" +
+	"\bleft_out\x18\x02 \x01(\x05R\aleftOut\"\x91\x01\n" +
+	"\tLeaseFile\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\fR\x04file\x12?\n" +
+	"\rgranted_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fgrantedUntil2\xe1\x1f\n" +
 	"\fAdminService\x12L\n" +
 	"\vCreateToken\x12\x1d.cutoff.v1.CreateTokenRequest\x1a\x1e.cutoff.v1.CreateTokenResponse\x12I\n" +
 	"\n" +
@@ -7910,7 +8391,11 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"ApproveCut\x12\x1c.cutoff.v1.ApproveCutRequest\x1a\x1d.cutoff.v1.ApproveCutResponse\x12F\n" +
 	"\tRefuseCut\x12\x1b.cutoff.v1.RefuseCutRequest\x1a\x1c.cutoff.v1.RefuseCutResponse\x12@\n" +
-	"\aLiftCut\x12\x19.cutoff.v1.LiftCutRequest\x1a\x1a.cutoff.v1.LiftCutResponse\x12L\n" +
+	"\aLiftCut\x12\x19.cutoff.v1.LiftCutRequest\x1a\x1a.cutoff.v1.LiftCutResponse\x12I\n" +
+	"\n" +
+	"LiftByFile\x12\x1c.cutoff.v1.LiftByFileRequest\x1a\x1d.cutoff.v1.LiftByFileResponse\x12L\n" +
+	"\vExtendLease\x12\x1d.cutoff.v1.ExtendLeaseRequest\x1a\x1e.cutoff.v1.ExtendLeaseResponse\x12Q\n" +
+	"\fExportLeases\x12\x1e.cutoff.v1.ExportLeasesRequest\x1a\x1f.cutoff.v1.ExportLeasesResponse0\x01\x12L\n" +
 	"\vCheckPolicy\x12\x1d.cutoff.v1.CheckPolicyRequest\x1a\x1e.cutoff.v1.CheckPolicyResponse\x12L\n" +
 	"\vApplyPolicy\x12\x1d.cutoff.v1.ApplyPolicyRequest\x1a\x1e.cutoff.v1.ApplyPolicyResponse\x12F\n" +
 	"\tGetPolicy\x12\x1b.cutoff.v1.GetPolicyRequest\x1a\x1c.cutoff.v1.GetPolicyResponse\x12[\n" +
@@ -7952,7 +8437,7 @@ func file_cutoff_v1_admin_proto_rawDescGZIP() []byte {
 	return file_cutoff_v1_admin_proto_rawDescData
 }
 
-var file_cutoff_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 121)
+var file_cutoff_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 128)
 var file_cutoff_v1_admin_proto_goTypes = []any{
 	(*CreateTokenRequest)(nil),        // 0: cutoff.v1.CreateTokenRequest
 	(*CreateTokenResponse)(nil),       // 1: cutoff.v1.CreateTokenResponse
@@ -8074,26 +8559,33 @@ var file_cutoff_v1_admin_proto_goTypes = []any{
 	(*RevokeAPIKeyRequest)(nil),       // 117: cutoff.v1.RevokeAPIKeyRequest
 	(*RevokeAPIKeyResponse)(nil),      // 118: cutoff.v1.RevokeAPIKeyResponse
 	(*APIKey)(nil),                    // 119: cutoff.v1.APIKey
-	nil,                               // 120: cutoff.v1.AddConnectorRequest.SecretsEntry
-	(*timestamppb.Timestamp)(nil),     // 121: google.protobuf.Timestamp
-	(*Identifier)(nil),                // 122: cutoff.v1.Identifier
-	(*CatalogueFile)(nil),             // 123: cutoff.v1.CatalogueFile
+	(*LiftByFileRequest)(nil),         // 120: cutoff.v1.LiftByFileRequest
+	(*LiftByFileResponse)(nil),        // 121: cutoff.v1.LiftByFileResponse
+	(*ExtendLeaseRequest)(nil),        // 122: cutoff.v1.ExtendLeaseRequest
+	(*ExtendLeaseResponse)(nil),       // 123: cutoff.v1.ExtendLeaseResponse
+	(*ExportLeasesRequest)(nil),       // 124: cutoff.v1.ExportLeasesRequest
+	(*ExportLeasesResponse)(nil),      // 125: cutoff.v1.ExportLeasesResponse
+	(*LeaseFile)(nil),                 // 126: cutoff.v1.LeaseFile
+	nil,                               // 127: cutoff.v1.AddConnectorRequest.SecretsEntry
+	(*timestamppb.Timestamp)(nil),     // 128: google.protobuf.Timestamp
+	(*Identifier)(nil),                // 129: cutoff.v1.Identifier
+	(*CatalogueFile)(nil),             // 130: cutoff.v1.CatalogueFile
 }
 var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	6,   // 0: cutoff.v1.CreateTokenResponse.info:type_name -> cutoff.v1.Token
 	6,   // 1: cutoff.v1.ListTokensResponse.tokens:type_name -> cutoff.v1.Token
-	121, // 2: cutoff.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	121, // 3: cutoff.v1.Device.last_contact:type_name -> google.protobuf.Timestamp
-	121, // 4: cutoff.v1.Device.lease_until:type_name -> google.protobuf.Timestamp
-	121, // 5: cutoff.v1.Device.enrolled_at:type_name -> google.protobuf.Timestamp
+	128, // 2: cutoff.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	128, // 3: cutoff.v1.Device.last_contact:type_name -> google.protobuf.Timestamp
+	128, // 4: cutoff.v1.Device.lease_until:type_name -> google.protobuf.Timestamp
+	128, // 5: cutoff.v1.Device.enrolled_at:type_name -> google.protobuf.Timestamp
 	8,   // 6: cutoff.v1.Device.posture:type_name -> cutoff.v1.PostureFact
-	121, // 7: cutoff.v1.Device.posture_at:type_name -> google.protobuf.Timestamp
+	128, // 7: cutoff.v1.Device.posture_at:type_name -> google.protobuf.Timestamp
 	95,  // 8: cutoff.v1.Device.credentials:type_name -> cutoff.v1.Credential
 	9,   // 9: cutoff.v1.Device.decision:type_name -> cutoff.v1.Decision
-	121, // 10: cutoff.v1.Device.silent_since:type_name -> google.protobuf.Timestamp
-	121, // 11: cutoff.v1.Device.seal_at:type_name -> google.protobuf.Timestamp
-	121, // 12: cutoff.v1.Device.purge_at:type_name -> google.protobuf.Timestamp
-	121, // 13: cutoff.v1.Decision.at:type_name -> google.protobuf.Timestamp
+	128, // 10: cutoff.v1.Device.silent_since:type_name -> google.protobuf.Timestamp
+	128, // 11: cutoff.v1.Device.seal_at:type_name -> google.protobuf.Timestamp
+	128, // 12: cutoff.v1.Device.purge_at:type_name -> google.protobuf.Timestamp
+	128, // 13: cutoff.v1.Decision.at:type_name -> google.protobuf.Timestamp
 	10,  // 14: cutoff.v1.Decision.rules:type_name -> cutoff.v1.RuleResult
 	7,   // 15: cutoff.v1.ListDevicesResponse.devices:type_name -> cutoff.v1.Device
 	7,   // 16: cutoff.v1.GetDeviceResponse.device:type_name -> cutoff.v1.Device
@@ -8111,22 +8603,22 @@ var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	35,  // 28: cutoff.v1.SetGroupRequest.policies:type_name -> cutoff.v1.Texts
 	35,  // 29: cutoff.v1.SetGroupRequest.work_trees:type_name -> cutoff.v1.Texts
 	31,  // 30: cutoff.v1.SetGroupResponse.group:type_name -> cutoff.v1.Group
-	121, // 31: cutoff.v1.Cut.opened_at:type_name -> google.protobuf.Timestamp
-	121, // 32: cutoff.v1.Cut.settled_at:type_name -> google.protobuf.Timestamp
-	121, // 33: cutoff.v1.Cut.order_delivered_at:type_name -> google.protobuf.Timestamp
-	121, // 34: cutoff.v1.Cut.receipt_at:type_name -> google.protobuf.Timestamp
+	128, // 31: cutoff.v1.Cut.opened_at:type_name -> google.protobuf.Timestamp
+	128, // 32: cutoff.v1.Cut.settled_at:type_name -> google.protobuf.Timestamp
+	128, // 33: cutoff.v1.Cut.order_delivered_at:type_name -> google.protobuf.Timestamp
+	128, // 34: cutoff.v1.Cut.receipt_at:type_name -> google.protobuf.Timestamp
 	38,  // 35: cutoff.v1.Cut.items:type_name -> cutoff.v1.CutItem
 	39,  // 36: cutoff.v1.Cut.steps:type_name -> cutoff.v1.CutStep
 	40,  // 37: cutoff.v1.Cut.approvals:type_name -> cutoff.v1.Approval
-	122, // 38: cutoff.v1.CutItem.identifiers:type_name -> cutoff.v1.Identifier
-	121, // 39: cutoff.v1.CutStep.due_at:type_name -> google.protobuf.Timestamp
-	121, // 40: cutoff.v1.CutStep.done_at:type_name -> google.protobuf.Timestamp
-	121, // 41: cutoff.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	129, // 38: cutoff.v1.CutItem.identifiers:type_name -> cutoff.v1.Identifier
+	128, // 39: cutoff.v1.CutStep.due_at:type_name -> google.protobuf.Timestamp
+	128, // 40: cutoff.v1.CutStep.done_at:type_name -> google.protobuf.Timestamp
+	128, // 41: cutoff.v1.Approval.at:type_name -> google.protobuf.Timestamp
 	37,  // 42: cutoff.v1.OpenCutResponse.cuts:type_name -> cutoff.v1.Cut
-	121, // 43: cutoff.v1.OpenCutResponse.durable_at:type_name -> google.protobuf.Timestamp
+	128, // 43: cutoff.v1.OpenCutResponse.durable_at:type_name -> google.protobuf.Timestamp
 	45,  // 44: cutoff.v1.PreviewCutResponse.devices:type_name -> cutoff.v1.PreviewDevice
 	39,  // 45: cutoff.v1.PreviewCutResponse.steps:type_name -> cutoff.v1.CutStep
-	121, // 46: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
+	128, // 46: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
 	38,  // 47: cutoff.v1.PreviewDevice.items:type_name -> cutoff.v1.CutItem
 	37,  // 48: cutoff.v1.ListCutsResponse.cuts:type_name -> cutoff.v1.Cut
 	37,  // 49: cutoff.v1.GetCutResponse.cut:type_name -> cutoff.v1.Cut
@@ -8136,15 +8628,15 @@ var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	37,  // 53: cutoff.v1.RefuseCutResponse.cut:type_name -> cutoff.v1.Cut
 	37,  // 54: cutoff.v1.LiftCutResponse.cut:type_name -> cutoff.v1.Cut
 	60,  // 55: cutoff.v1.CheckPolicyResponse.problems:type_name -> cutoff.v1.Problem
-	123, // 56: cutoff.v1.CatalogueChange.files:type_name -> cutoff.v1.CatalogueFile
-	121, // 57: cutoff.v1.CatalogueChange.asked_at:type_name -> google.protobuf.Timestamp
-	121, // 58: cutoff.v1.CatalogueChange.approved_at:type_name -> google.protobuf.Timestamp
-	121, // 59: cutoff.v1.CatalogueChange.promoted_at:type_name -> google.protobuf.Timestamp
-	121, // 60: cutoff.v1.CatalogueChange.withdrawn_at:type_name -> google.protobuf.Timestamp
+	130, // 56: cutoff.v1.CatalogueChange.files:type_name -> cutoff.v1.CatalogueFile
+	128, // 57: cutoff.v1.CatalogueChange.asked_at:type_name -> google.protobuf.Timestamp
+	128, // 58: cutoff.v1.CatalogueChange.approved_at:type_name -> google.protobuf.Timestamp
+	128, // 59: cutoff.v1.CatalogueChange.promoted_at:type_name -> google.protobuf.Timestamp
+	128, // 60: cutoff.v1.CatalogueChange.withdrawn_at:type_name -> google.protobuf.Timestamp
 	62,  // 61: cutoff.v1.CatalogueChange.count:type_name -> cutoff.v1.CatalogueCount
-	121, // 62: cutoff.v1.CatalogueCount.at:type_name -> google.protobuf.Timestamp
+	128, // 62: cutoff.v1.CatalogueCount.at:type_name -> google.protobuf.Timestamp
 	63,  // 63: cutoff.v1.CatalogueCount.groups:type_name -> cutoff.v1.CatalogueGroupCount
-	123, // 64: cutoff.v1.ProposeCatalogueRequest.files:type_name -> cutoff.v1.CatalogueFile
+	130, // 64: cutoff.v1.ProposeCatalogueRequest.files:type_name -> cutoff.v1.CatalogueFile
 	61,  // 65: cutoff.v1.ProposeCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
 	64,  // 66: cutoff.v1.ProposeCatalogueResponse.problems:type_name -> cutoff.v1.FileProblem
 	61,  // 67: cutoff.v1.ListCatalogueResponse.changes:type_name -> cutoff.v1.CatalogueChange
@@ -8154,130 +8646,140 @@ var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	61,  // 71: cutoff.v1.PromoteCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
 	61,  // 72: cutoff.v1.WithdrawCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
 	60,  // 73: cutoff.v1.ApplyPolicyResponse.problems:type_name -> cutoff.v1.Problem
-	121, // 74: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
-	121, // 75: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
-	121, // 76: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
-	120, // 77: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
+	128, // 74: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
+	128, // 75: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
+	128, // 76: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
+	127, // 77: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
 	83,  // 78: cutoff.v1.AddConnectorResponse.connector:type_name -> cutoff.v1.Connector
 	60,  // 79: cutoff.v1.AddConnectorResponse.problems:type_name -> cutoff.v1.Problem
 	83,  // 80: cutoff.v1.ListConnectorsResponse.connectors:type_name -> cutoff.v1.Connector
 	90,  // 81: cutoff.v1.TestConnectorResponse.checks:type_name -> cutoff.v1.ConnectorCheck
 	60,  // 82: cutoff.v1.CheckConnectorResponse.problems:type_name -> cutoff.v1.Problem
-	122, // 83: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
-	121, // 84: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
-	121, // 85: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
-	121, // 86: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
+	129, // 83: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
+	128, // 84: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
+	128, // 85: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
+	128, // 86: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
 	95,  // 87: cutoff.v1.AddCredentialResponse.credential:type_name -> cutoff.v1.Credential
 	95,  // 88: cutoff.v1.ListCredentialsResponse.credentials:type_name -> cutoff.v1.Credential
 	112, // 89: cutoff.v1.CreateUserResponse.user:type_name -> cutoff.v1.User
 	112, // 90: cutoff.v1.ListUsersResponse.users:type_name -> cutoff.v1.User
-	121, // 91: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	121, // 92: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
+	128, // 91: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	128, // 92: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
 	119, // 93: cutoff.v1.ListAPIKeysResponse.api_keys:type_name -> cutoff.v1.APIKey
 	119, // 94: cutoff.v1.RevokeAPIKeyResponse.api_key:type_name -> cutoff.v1.APIKey
-	121, // 95: cutoff.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
-	121, // 96: cutoff.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 97: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
-	2,   // 98: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
-	4,   // 99: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
-	11,  // 100: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
-	13,  // 101: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
-	15,  // 102: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
-	17,  // 103: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
-	19,  // 104: cutoff.v1.AdminService.UninstallDevice:input_type -> cutoff.v1.UninstallDeviceRequest
-	21,  // 105: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
-	25,  // 106: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
-	27,  // 107: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
-	29,  // 108: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
-	32,  // 109: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
-	34,  // 110: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
-	41,  // 111: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
-	43,  // 112: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
-	46,  // 113: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
-	48,  // 114: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
-	50,  // 115: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
-	52,  // 116: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
-	54,  // 117: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
-	56,  // 118: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
-	58,  // 119: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
-	79,  // 120: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
-	81,  // 121: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
-	65,  // 122: cutoff.v1.AdminService.ProposeCatalogue:input_type -> cutoff.v1.ProposeCatalogueRequest
-	67,  // 123: cutoff.v1.AdminService.ListCatalogue:input_type -> cutoff.v1.ListCatalogueRequest
-	69,  // 124: cutoff.v1.AdminService.GetCatalogue:input_type -> cutoff.v1.GetCatalogueRequest
-	71,  // 125: cutoff.v1.AdminService.CountCatalogue:input_type -> cutoff.v1.CountCatalogueRequest
-	73,  // 126: cutoff.v1.AdminService.ApproveCatalogue:input_type -> cutoff.v1.ApproveCatalogueRequest
-	75,  // 127: cutoff.v1.AdminService.PromoteCatalogue:input_type -> cutoff.v1.PromoteCatalogueRequest
-	77,  // 128: cutoff.v1.AdminService.WithdrawCatalogue:input_type -> cutoff.v1.WithdrawCatalogueRequest
-	84,  // 129: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
-	86,  // 130: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
-	88,  // 131: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
-	91,  // 132: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
-	93,  // 133: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
-	96,  // 134: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
-	98,  // 135: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
-	100, // 136: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
-	102, // 137: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
-	104, // 138: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
-	106, // 139: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
-	108, // 140: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
-	110, // 141: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
-	113, // 142: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
-	115, // 143: cutoff.v1.AdminService.ListAPIKeys:input_type -> cutoff.v1.ListAPIKeysRequest
-	117, // 144: cutoff.v1.AdminService.RevokeAPIKey:input_type -> cutoff.v1.RevokeAPIKeyRequest
-	1,   // 145: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
-	3,   // 146: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
-	5,   // 147: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
-	12,  // 148: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
-	14,  // 149: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
-	16,  // 150: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
-	18,  // 151: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
-	20,  // 152: cutoff.v1.AdminService.UninstallDevice:output_type -> cutoff.v1.UninstallDeviceResponse
-	22,  // 153: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
-	26,  // 154: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
-	28,  // 155: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
-	30,  // 156: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
-	33,  // 157: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
-	36,  // 158: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
-	42,  // 159: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
-	44,  // 160: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
-	47,  // 161: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
-	49,  // 162: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
-	51,  // 163: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
-	53,  // 164: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
-	55,  // 165: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
-	57,  // 166: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
-	59,  // 167: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
-	80,  // 168: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
-	82,  // 169: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
-	66,  // 170: cutoff.v1.AdminService.ProposeCatalogue:output_type -> cutoff.v1.ProposeCatalogueResponse
-	68,  // 171: cutoff.v1.AdminService.ListCatalogue:output_type -> cutoff.v1.ListCatalogueResponse
-	70,  // 172: cutoff.v1.AdminService.GetCatalogue:output_type -> cutoff.v1.GetCatalogueResponse
-	72,  // 173: cutoff.v1.AdminService.CountCatalogue:output_type -> cutoff.v1.CountCatalogueResponse
-	74,  // 174: cutoff.v1.AdminService.ApproveCatalogue:output_type -> cutoff.v1.ApproveCatalogueResponse
-	76,  // 175: cutoff.v1.AdminService.PromoteCatalogue:output_type -> cutoff.v1.PromoteCatalogueResponse
-	78,  // 176: cutoff.v1.AdminService.WithdrawCatalogue:output_type -> cutoff.v1.WithdrawCatalogueResponse
-	85,  // 177: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
-	87,  // 178: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
-	89,  // 179: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
-	92,  // 180: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
-	94,  // 181: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
-	97,  // 182: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
-	99,  // 183: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
-	101, // 184: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
-	103, // 185: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
-	105, // 186: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
-	107, // 187: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
-	109, // 188: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
-	111, // 189: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
-	114, // 190: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
-	116, // 191: cutoff.v1.AdminService.ListAPIKeys:output_type -> cutoff.v1.ListAPIKeysResponse
-	118, // 192: cutoff.v1.AdminService.RevokeAPIKey:output_type -> cutoff.v1.RevokeAPIKeyResponse
-	145, // [145:193] is the sub-list for method output_type
-	97,  // [97:145] is the sub-list for method input_type
-	97,  // [97:97] is the sub-list for extension type_name
-	97,  // [97:97] is the sub-list for extension extendee
-	0,   // [0:97] is the sub-list for field type_name
+	128, // 95: cutoff.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
+	128, // 96: cutoff.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
+	37,  // 97: cutoff.v1.LiftByFileResponse.cut:type_name -> cutoff.v1.Cut
+	128, // 98: cutoff.v1.ExtendLeaseResponse.granted_until:type_name -> google.protobuf.Timestamp
+	126, // 99: cutoff.v1.ExportLeasesResponse.files:type_name -> cutoff.v1.LeaseFile
+	128, // 100: cutoff.v1.LeaseFile.granted_until:type_name -> google.protobuf.Timestamp
+	0,   // 101: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
+	2,   // 102: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
+	4,   // 103: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
+	11,  // 104: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
+	13,  // 105: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
+	15,  // 106: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
+	17,  // 107: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
+	19,  // 108: cutoff.v1.AdminService.UninstallDevice:input_type -> cutoff.v1.UninstallDeviceRequest
+	21,  // 109: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
+	25,  // 110: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
+	27,  // 111: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
+	29,  // 112: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
+	32,  // 113: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
+	34,  // 114: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
+	41,  // 115: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
+	43,  // 116: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
+	46,  // 117: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
+	48,  // 118: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
+	50,  // 119: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
+	52,  // 120: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
+	54,  // 121: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
+	56,  // 122: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
+	120, // 123: cutoff.v1.AdminService.LiftByFile:input_type -> cutoff.v1.LiftByFileRequest
+	122, // 124: cutoff.v1.AdminService.ExtendLease:input_type -> cutoff.v1.ExtendLeaseRequest
+	124, // 125: cutoff.v1.AdminService.ExportLeases:input_type -> cutoff.v1.ExportLeasesRequest
+	58,  // 126: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
+	79,  // 127: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
+	81,  // 128: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
+	65,  // 129: cutoff.v1.AdminService.ProposeCatalogue:input_type -> cutoff.v1.ProposeCatalogueRequest
+	67,  // 130: cutoff.v1.AdminService.ListCatalogue:input_type -> cutoff.v1.ListCatalogueRequest
+	69,  // 131: cutoff.v1.AdminService.GetCatalogue:input_type -> cutoff.v1.GetCatalogueRequest
+	71,  // 132: cutoff.v1.AdminService.CountCatalogue:input_type -> cutoff.v1.CountCatalogueRequest
+	73,  // 133: cutoff.v1.AdminService.ApproveCatalogue:input_type -> cutoff.v1.ApproveCatalogueRequest
+	75,  // 134: cutoff.v1.AdminService.PromoteCatalogue:input_type -> cutoff.v1.PromoteCatalogueRequest
+	77,  // 135: cutoff.v1.AdminService.WithdrawCatalogue:input_type -> cutoff.v1.WithdrawCatalogueRequest
+	84,  // 136: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
+	86,  // 137: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
+	88,  // 138: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
+	91,  // 139: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
+	93,  // 140: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
+	96,  // 141: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
+	98,  // 142: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
+	100, // 143: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
+	102, // 144: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
+	104, // 145: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
+	106, // 146: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
+	108, // 147: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
+	110, // 148: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
+	113, // 149: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
+	115, // 150: cutoff.v1.AdminService.ListAPIKeys:input_type -> cutoff.v1.ListAPIKeysRequest
+	117, // 151: cutoff.v1.AdminService.RevokeAPIKey:input_type -> cutoff.v1.RevokeAPIKeyRequest
+	1,   // 152: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
+	3,   // 153: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
+	5,   // 154: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
+	12,  // 155: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
+	14,  // 156: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
+	16,  // 157: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
+	18,  // 158: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
+	20,  // 159: cutoff.v1.AdminService.UninstallDevice:output_type -> cutoff.v1.UninstallDeviceResponse
+	22,  // 160: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
+	26,  // 161: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
+	28,  // 162: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
+	30,  // 163: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
+	33,  // 164: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
+	36,  // 165: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
+	42,  // 166: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
+	44,  // 167: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
+	47,  // 168: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
+	49,  // 169: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
+	51,  // 170: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
+	53,  // 171: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
+	55,  // 172: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
+	57,  // 173: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
+	121, // 174: cutoff.v1.AdminService.LiftByFile:output_type -> cutoff.v1.LiftByFileResponse
+	123, // 175: cutoff.v1.AdminService.ExtendLease:output_type -> cutoff.v1.ExtendLeaseResponse
+	125, // 176: cutoff.v1.AdminService.ExportLeases:output_type -> cutoff.v1.ExportLeasesResponse
+	59,  // 177: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
+	80,  // 178: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
+	82,  // 179: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
+	66,  // 180: cutoff.v1.AdminService.ProposeCatalogue:output_type -> cutoff.v1.ProposeCatalogueResponse
+	68,  // 181: cutoff.v1.AdminService.ListCatalogue:output_type -> cutoff.v1.ListCatalogueResponse
+	70,  // 182: cutoff.v1.AdminService.GetCatalogue:output_type -> cutoff.v1.GetCatalogueResponse
+	72,  // 183: cutoff.v1.AdminService.CountCatalogue:output_type -> cutoff.v1.CountCatalogueResponse
+	74,  // 184: cutoff.v1.AdminService.ApproveCatalogue:output_type -> cutoff.v1.ApproveCatalogueResponse
+	76,  // 185: cutoff.v1.AdminService.PromoteCatalogue:output_type -> cutoff.v1.PromoteCatalogueResponse
+	78,  // 186: cutoff.v1.AdminService.WithdrawCatalogue:output_type -> cutoff.v1.WithdrawCatalogueResponse
+	85,  // 187: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
+	87,  // 188: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
+	89,  // 189: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
+	92,  // 190: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
+	94,  // 191: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
+	97,  // 192: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
+	99,  // 193: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
+	101, // 194: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
+	103, // 195: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
+	105, // 196: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
+	107, // 197: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
+	109, // 198: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
+	111, // 199: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
+	114, // 200: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
+	116, // 201: cutoff.v1.AdminService.ListAPIKeys:output_type -> cutoff.v1.ListAPIKeysResponse
+	118, // 202: cutoff.v1.AdminService.RevokeAPIKey:output_type -> cutoff.v1.RevokeAPIKeyResponse
+	152, // [152:203] is the sub-list for method output_type
+	101, // [101:152] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_admin_proto_init() }
@@ -8293,7 +8795,7 @@ func file_cutoff_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cutoff_v1_admin_proto_rawDesc), len(file_cutoff_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   121,
+			NumMessages:   128,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

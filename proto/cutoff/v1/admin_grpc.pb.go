@@ -45,6 +45,9 @@ const (
 	AdminService_ApproveCut_FullMethodName        = "/cutoff.v1.AdminService/ApproveCut"
 	AdminService_RefuseCut_FullMethodName         = "/cutoff.v1.AdminService/RefuseCut"
 	AdminService_LiftCut_FullMethodName           = "/cutoff.v1.AdminService/LiftCut"
+	AdminService_LiftByFile_FullMethodName        = "/cutoff.v1.AdminService/LiftByFile"
+	AdminService_ExtendLease_FullMethodName       = "/cutoff.v1.AdminService/ExtendLease"
+	AdminService_ExportLeases_FullMethodName      = "/cutoff.v1.AdminService/ExportLeases"
 	AdminService_CheckPolicy_FullMethodName       = "/cutoff.v1.AdminService/CheckPolicy"
 	AdminService_ApplyPolicy_FullMethodName       = "/cutoff.v1.AdminService/ApplyPolicy"
 	AdminService_GetPolicy_FullMethodName         = "/cutoff.v1.AdminService/GetPolicy"
@@ -108,6 +111,15 @@ type AdminServiceClient interface {
 	ApproveCut(ctx context.Context, in *ApproveCutRequest, opts ...grpc.CallOption) (*ApproveCutResponse, error)
 	RefuseCut(ctx context.Context, in *RefuseCutRequest, opts ...grpc.CallOption) (*RefuseCutResponse, error)
 	LiftCut(ctx context.Context, in *LiftCutRequest, opts ...grpc.CallOption) (*LiftCutResponse, error)
+	// LiftByFile lifts a cut and answers the request file of its device, for one
+	// that has no network.
+	LiftByFile(ctx context.Context, in *LiftByFileRequest, opts ...grpc.CallOption) (*LiftByFileResponse, error)
+	// ExtendLease gives one device more time: a code to read over the phone, or a
+	// signed file.
+	ExtendLease(ctx context.Context, in *ExtendLeaseRequest, opts ...grpc.CallOption) (*ExtendLeaseResponse, error)
+	// ExportLeases streams an extension file for each device of a group that is in
+	// good standing.
+	ExportLeases(ctx context.Context, in *ExportLeasesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportLeasesResponse], error)
 	CheckPolicy(ctx context.Context, in *CheckPolicyRequest, opts ...grpc.CallOption) (*CheckPolicyResponse, error)
 	ApplyPolicy(ctx context.Context, in *ApplyPolicyRequest, opts ...grpc.CallOption) (*ApplyPolicyResponse, error)
 	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
@@ -379,6 +391,45 @@ func (c *adminServiceClient) LiftCut(ctx context.Context, in *LiftCutRequest, op
 	}
 	return out, nil
 }
+
+func (c *adminServiceClient) LiftByFile(ctx context.Context, in *LiftByFileRequest, opts ...grpc.CallOption) (*LiftByFileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiftByFileResponse)
+	err := c.cc.Invoke(ctx, AdminService_LiftByFile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ExtendLease(ctx context.Context, in *ExtendLeaseRequest, opts ...grpc.CallOption) (*ExtendLeaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExtendLeaseResponse)
+	err := c.cc.Invoke(ctx, AdminService_ExtendLease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ExportLeases(ctx context.Context, in *ExportLeasesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportLeasesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_ExportLeases_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportLeasesRequest, ExportLeasesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ExportLeasesClient = grpc.ServerStreamingClient[ExportLeasesResponse]
 
 func (c *adminServiceClient) CheckPolicy(ctx context.Context, in *CheckPolicyRequest, opts ...grpc.CallOption) (*CheckPolicyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -675,6 +726,15 @@ type AdminServiceServer interface {
 	ApproveCut(context.Context, *ApproveCutRequest) (*ApproveCutResponse, error)
 	RefuseCut(context.Context, *RefuseCutRequest) (*RefuseCutResponse, error)
 	LiftCut(context.Context, *LiftCutRequest) (*LiftCutResponse, error)
+	// LiftByFile lifts a cut and answers the request file of its device, for one
+	// that has no network.
+	LiftByFile(context.Context, *LiftByFileRequest) (*LiftByFileResponse, error)
+	// ExtendLease gives one device more time: a code to read over the phone, or a
+	// signed file.
+	ExtendLease(context.Context, *ExtendLeaseRequest) (*ExtendLeaseResponse, error)
+	// ExportLeases streams an extension file for each device of a group that is in
+	// good standing.
+	ExportLeases(*ExportLeasesRequest, grpc.ServerStreamingServer[ExportLeasesResponse]) error
 	CheckPolicy(context.Context, *CheckPolicyRequest) (*CheckPolicyResponse, error)
 	ApplyPolicy(context.Context, *ApplyPolicyRequest) (*ApplyPolicyResponse, error)
 	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
@@ -783,6 +843,15 @@ func (UnimplementedAdminServiceServer) RefuseCut(context.Context, *RefuseCutRequ
 }
 func (UnimplementedAdminServiceServer) LiftCut(context.Context, *LiftCutRequest) (*LiftCutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LiftCut not implemented")
+}
+func (UnimplementedAdminServiceServer) LiftByFile(context.Context, *LiftByFileRequest) (*LiftByFileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LiftByFile not implemented")
+}
+func (UnimplementedAdminServiceServer) ExtendLease(context.Context, *ExtendLeaseRequest) (*ExtendLeaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExtendLease not implemented")
+}
+func (UnimplementedAdminServiceServer) ExportLeases(*ExportLeasesRequest, grpc.ServerStreamingServer[ExportLeasesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportLeases not implemented")
 }
 func (UnimplementedAdminServiceServer) CheckPolicy(context.Context, *CheckPolicyRequest) (*CheckPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckPolicy not implemented")
@@ -1271,6 +1340,53 @@ func _AdminService_LiftCut_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AdminService_LiftByFile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiftByFileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).LiftByFile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_LiftByFile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).LiftByFile(ctx, req.(*LiftByFileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ExtendLease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExtendLeaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ExtendLease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ExtendLease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ExtendLease(ctx, req.(*ExtendLeaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ExportLeases_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportLeasesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ExportLeases(m, &grpc.GenericServerStream[ExportLeasesRequest, ExportLeasesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ExportLeasesServer = grpc.ServerStreamingServer[ExportLeasesResponse]
 
 func _AdminService_CheckPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CheckPolicyRequest)
@@ -1832,6 +1948,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AdminService_LiftCut_Handler,
 		},
 		{
+			MethodName: "LiftByFile",
+			Handler:    _AdminService_LiftByFile_Handler,
+		},
+		{
+			MethodName: "ExtendLease",
+			Handler:    _AdminService_ExtendLease_Handler,
+		},
+		{
 			MethodName: "CheckPolicy",
 			Handler:    _AdminService_CheckPolicy_Handler,
 		},
@@ -1940,6 +2064,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchCut",
 			Handler:       _AdminService_WatchCut_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ExportLeases",
+			Handler:       _AdminService_ExportLeases_Handler,
 			ServerStreams: true,
 		},
 	},
