@@ -18,10 +18,16 @@ func (t *Tx) InsertExtension(ctx context.Context, e lease.Extension) error {
 }
 
 // SetExtended raises until when the device may trust itself with all its
-// extensions; it never falls.
+// extensions, and with it when the server acts on its silence; none of them
+// falls.
 func (t *Tx) SetExtended(ctx context.Context, id string, until time.Time) error {
-	return t.oneDevice(ctx, `UPDATE devices SET extended_until =
-		CASE WHEN extended_until > $1 THEN extended_until ELSE $1 END WHERE id = $2`, micros(until), id)
+	return t.oneDevice(ctx, `UPDATE devices SET
+		extended_until = CASE WHEN extended_until > $1 THEN extended_until ELSE $1 END,
+		granted_until = CASE WHEN granted_until > $1 THEN granted_until ELSE $1 END,
+		seal_due = CASE WHEN seal_due > $1 THEN seal_due ELSE $1 END,
+		purge_due = CASE WHEN purge_due > $1 + (SELECT g.purge_us - g.seal_us FROM groups g WHERE g.name = devices.group_name)
+			THEN purge_due ELSE $1 + (SELECT g.purge_us - g.seal_us FROM groups g WHERE g.name = devices.group_name) END
+		WHERE id = $2`, micros(until), id)
 }
 
 // NewestExtension is the number of the device's newest one; 0 before the first.
