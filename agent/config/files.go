@@ -29,19 +29,13 @@ func (d Dir) KeepLease(envelope []byte) error { return d.WriteFile(fileLease, en
 
 // DropLease forgets the lease and its mark.
 func (d Dir) DropLease() error {
-	for _, name := range []string{fileLease, fileMark} {
+	for _, name := range []string{fileLease, fileMarkA, fileMarkB} {
 		if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return nil
 }
-
-// Mark returns the high-water mark of the clocks.
-func (d Dir) Mark() ([]byte, error) { return d.ReadFile(fileMark, maxSigned) }
-
-// KeepMark replaces it.
-func (d Dir) KeepMark(mark []byte) error { return d.WriteFile(fileMark, mark) }
 
 // Grants returns the readable copies of the standing grant, at most two.
 func (d Dir) Grants() [][]byte {

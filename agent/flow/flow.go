@@ -38,7 +38,7 @@ type Link interface {
 	Send(m *cutoffv1.ConnectRequest)
 }
 
-// Config is what New needs: all of it, except Root and MaxWait.
+// Config is what New needs: all of it, except Root, Raise, Tell and MaxWait.
 type Config struct {
 	DeviceID string
 	Version  string
@@ -60,8 +60,13 @@ type Config struct {
 	Posture func(ctx context.Context) []*cutoffv1.Fact
 	// Unseal asks the server to open sealed items' headers.
 	Unseal func(ctx context.Context, cutID string, headers []*cutoffv1.SealedHeader) ([]*cutoffv1.FileKey, error)
-	// Clock reads the clocks.
+	// Clock reads the clocks, and what the witness said last.
 	Clock func() lease.Reading
+	// Raise raises the witness's counter by one, which Clock then tells. It is
+	// not called while Clock tells of no witness.
+	Raise func() error
+	// Tell tells the users, and does not wait until it is done.
+	Tell func(Notice)
 	// MaxWait is the longest wait between two looks at the clocks; 0: a minute.
 	MaxWait time.Duration
 	Log     *slog.Logger
@@ -168,7 +173,7 @@ func (f *Flow) serve(ctx context.Context) error {
 			fn()
 		case <-timer.C:
 		case <-ctx.Done():
-			f.keepMark(f.config.Clock())
+			f.keepMark(f.config.Clock(), true)
 			return ctx.Err()
 		}
 		f.look()

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"cutoff/agent/journal"
+	"cutoff/agent/lease"
 )
 
 // How often things are done.
 const (
-	markEvery       = time.Minute
+	markEvery       = lease.Interval
 	challengeEvery  = 10 * time.Minute
 	postureEvery    = time.Minute
 	defaultInterval = 5 * time.Minute
@@ -50,7 +51,7 @@ func (f *Flow) look() {
 	s := &f.loop
 	f.judge(now)
 	if due(&s.due.mark, now.Boot, markEvery) {
-		f.keepMark(now)
+		f.keepMark(now, false)
 	}
 	if due(&s.due.posture, now.Boot, postureEvery) {
 		f.observe(job{posture: true})
@@ -100,7 +101,7 @@ func (f *Flow) wait() time.Duration {
 		}
 	}
 	d := s.due
-	for _, at := range []time.Duration{d.mark, d.posture, d.report, d.sweep, d.retry, d.last, d.login, d.touch} {
+	for _, at := range []time.Duration{d.mark, d.posture, d.report, d.sweep, d.retry, d.last, d.login, d.touch, d.greet} {
 		sooner(at)
 	}
 	if s.link != nil {
@@ -110,8 +111,10 @@ func (f *Flow) wait() time.Duration {
 			sooner(d.inventory)
 		}
 	}
-	if s.trust.wait > 0 {
-		wait = min(wait, s.trust.wait)
+	for _, left := range []time.Duration{s.trust.wait, s.trust.call} {
+		if left > 0 {
+			wait = min(wait, left)
+		}
 	}
 	return wait
 }

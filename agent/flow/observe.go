@@ -112,7 +112,7 @@ func (f *Flow) report(now lease.Reading) {
 	}
 	s.reportNow = false
 	facts := s.facts
-	if s.trust.tamper {
+	if s.trust.tamper || s.trust.putBack || s.trust.mark.Lost {
 		facts = append(facts[:len(facts):len(facts)], flagFact("tamper"))
 	}
 	if s.trust.mark.Below {

@@ -3,7 +3,7 @@ package flow
 import "time"
 
 // triggers are sweeps that something asked for, beside those by the clock.
-type triggers struct{ last, login, touch time.Duration }
+type triggers struct{ last, login, touch, greet time.Duration }
 
 // How soon a sweep follows what asked for it.
 const (
@@ -12,6 +12,8 @@ const (
 	lastAfter = 20 * time.Second
 	// loginAfter lets a login bring its home and its keyring.
 	loginAfter = time.Second
+	// greetAfter lets a login bring its desktop.
+	greetAfter = 15 * time.Second
 	// touchAfter lets whoever writes finish. It doubles with each sweep that
 	// found nothing, so that a busy folder costs little.
 	touchAfter   = time.Second
@@ -19,7 +21,12 @@ const (
 )
 
 // LoggedIn tells that somebody has logged in.
-func (f *Flow) LoggedIn() { f.do(func() { f.soon(&f.loop.due.login, loginAfter) }) }
+func (f *Flow) LoggedIn() {
+	f.do(func() {
+		f.soon(&f.loop.due.login, loginAfter)
+		f.loop.due.greet = f.config.Clock().Boot + greetAfter // no warning was heard yet
+	})
+}
 
 // Touched tells that something was written where a cut took something away.
 func (f *Flow) Touched() {

@@ -30,6 +30,13 @@ type trust struct {
 	wait time.Duration
 	// tamper: neither lease nor grant can be read.
 	tamper bool
+	// putBack: the state is older than the witness says.
+	putBack bool
+	// help is the group's line for the user; calls, how many warnings of this
+	// lease have been given, and call, how long until the next.
+	help  string
+	calls int
+	call  time.Duration
 	// nonce is the one asked with, at the reading asked.
 	nonce []byte
 	asked lease.Reading
@@ -50,13 +57,11 @@ func (f *Flow) loadTrust(now lease.Reading) error {
 	if t.raw, err = f.config.State.Lease(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.config.Log.Warn("lease cannot be read", "err", err)
 	}
-	raw, err := f.config.State.Mark()
-	if err == nil {
-		t.mark, err = lease.Decode(raw)
-		t.marked = err == nil
-	}
+	copies, exist := f.config.State.Marks()
+	t.mark, err = lease.Newest(copies)
+	t.marked = err == nil
 	// A mark without a journal that knows of a lease: someone took the journal.
-	t.leased = t.leased || !errors.Is(err, fs.ErrNotExist)
+	t.leased = t.leased || exist
 	state, err := f.knowledge(now)
 	if err != nil {
 		return err
@@ -64,6 +69,9 @@ func (f *Flow) loadTrust(now lease.Reading) error {
 	if m, err := order.Lease(t.raw, state); err == nil {
 		t.take(m)
 	}
+	// An older lease's mark in a newer lease's place was put there.
+	t.marked = t.marked && t.mark.Lease >= t.number
+	now = f.consult(now)
 	f.judge(now)
 	return nil
 }
@@ -71,7 +79,10 @@ func (f *Flow) loadTrust(now lease.Reading) error {
 func (t *trust) take(m *cutoffv1.Lease) {
 	t.number = m.GetNumber()
 	t.terms = lease.Terms{Warn: milliseconds(m.GetWarnMs()), Seal: milliseconds(m.GetSealMs())}
+	t.terms.BootToll = milliseconds(m.GetBootTollMs())
+	t.terms.ReportOnly = m.GetOnTamper() == cutoffv1.OnTamper_ON_TAMPER_REPORT
 	t.renew = milliseconds(m.GetRenewMs())
+	t.help, t.calls, t.call = m.GetHelp(), 0, 0
 }
 
 func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
@@ -104,7 +115,7 @@ func (f *Flow) judge(now lease.Reading) {
 	t := &f.loop.trust
 	before := t.state
 	if t.marked {
-		t.mark = t.mark.Advance(now)
+		t.mark = t.mark.Advance(now, t.terms.BootToll)
 	}
 	switch {
 	case !t.leased && t.number == 0:
@@ -112,12 +123,13 @@ func (f *Flow) judge(now lease.Reading) {
 	case t.number == 0 || !t.marked:
 		t.state, t.wait = lease.Expired, 0
 	default:
-		t.state, t.wait = lease.Judge(t.terms, t.mark.Elapsed)
+		t.state, t.wait = lease.Judge(t.terms, t.mark)
 	}
 	if t.state != before {
 		f.config.Log.Info("trust changed", "from", before.String(), "to", t.state.String())
-		f.keepMark(now)
+		f.keepMark(now, false)
 	}
+	f.warn(now)
 	if t.state == lease.Expired && len(f.loop.standing) == 0 && len(f.loop.queue) == 0 && f.loop.current == nil {
 		f.expire(now)
 	}
@@ -154,11 +166,17 @@ func (f *Flow) expire(now lease.Reading) {
 	}
 	t.tamper = false
 	f.config.Log.Warn("the lease ran out: this device seals itself", "cut_id", w.CutID())
+	f.tell(Notice{Kind: Sealing, Help: t.help})
 	f.enqueue(w)
 }
 
 // expired asks with each copy of the standing grant.
 func (f *Flow) expired(state order.State, elapsed time.Duration) (order.Verified, error) {
+	if t := &f.loop.trust; t.marked && t.mark.Tampered() {
+		if verified, err := order.Tampered(t.raw, state); err == nil {
+			return verified, nil
+		}
+	}
 	grants := append(f.config.State.Grants(), nil)
 	var last error
 	for _, grant := range grants {
@@ -171,13 +189,14 @@ func (f *Flow) expired(state order.State, elapsed time.Duration) (order.Verified
 	return order.Verified{}, last
 }
 
-// keepMark writes the high-water mark.
-func (f *Flow) keepMark(now lease.Reading) {
+// keepMark writes the high-water mark; last, when the agent was told to stop.
+func (f *Flow) keepMark(now lease.Reading, last bool) {
 	t := &f.loop.trust
 	if !t.marked || f.loop.current != nil && f.loop.current.lift() {
 		return // a lift drops the mark, which must not come back behind it
 	}
-	t.mark = t.mark.Advance(now)
+	t.mark = t.mark.Advance(now, t.terms.BootToll)
+	t.mark.Clean = last
 	raw, err := t.mark.Encode()
 	if err == nil {
 		err = f.config.State.KeepMark(raw)
@@ -228,7 +247,7 @@ func (f *Flow) granted(answer *cutoffv1.LeaseAnswer) {
 		f.config.Log.Error("lease not kept", "err", err)
 		return
 	}
-	s.trust.raw, s.trust.leased, s.trust.tamper = answer.GetLease(), true, false
+	s.trust.raw, s.trust.leased, s.trust.tamper, s.trust.putBack = answer.GetLease(), true, false, false
 	s.trust.mark, s.trust.marked = mark, true
 	s.trust.take(m)
 	s.due.ask = now.Boot + spread(max(s.trust.renew, time.Second))

@@ -28,13 +28,7 @@ func Expired(lease, grant []byte, s State, elapsed time.Duration) (Verified, err
 		if elapsed < milliseconds(l.GetSealMs()) {
 			return Verified{}, ErrNotExpired
 		}
-		return Verified{
-			kind: cutoffv1.OrderKind_ORDER_KIND_SEAL, cause: cutoffv1.Cause_CAUSE_EXPIRY,
-			cutID: l.GetCutId(), recipient: l.GetEscrowRecipient(), leaseNumber: l.GetNumber(),
-			dropRegainable: l.GetAtExpiry() == cutoffv1.AtExpiry_AT_EXPIRY_PURGE,
-			reason:         "lease ran out",
-			at:             s.Now,
-		}, nil
+		return ranOut(l, s), nil
 	}
 	g, err := Grant(grant, s)
 	if err != nil {
@@ -45,6 +39,17 @@ func Expired(lease, grant []byte, s State, elapsed time.Duration) (Verified, err
 		cutID: g.GetCutId(), recipient: g.GetEscrowRecipient(), standingGrant: true,
 		reason: "lease could not be read", at: s.Now,
 	}, nil
+}
+
+// ranOut is the seal of a lease that was read and has ended.
+func ranOut(l *cutoffv1.Lease, s State) Verified {
+	return Verified{
+		kind: cutoffv1.OrderKind_ORDER_KIND_SEAL, cause: cutoffv1.Cause_CAUSE_EXPIRY,
+		cutID: l.GetCutId(), recipient: l.GetEscrowRecipient(), leaseNumber: l.GetNumber(),
+		dropRegainable: l.GetAtExpiry() == cutoffv1.AtExpiry_AT_EXPIRY_PURGE,
+		reason:         "lease ran out",
+		at:             s.Now,
+	}
 }
 
 // Lease verifies raw, an envelope of a lease: signed by a lease key, for this
@@ -71,7 +76,8 @@ func checkLease(m *cutoffv1.Lease, s State) *Refused {
 		return refuse(Replayed, "a later lease was accepted before")
 	}
 	if m.GetWarnMs() <= 0 || m.GetSealMs() < m.GetWarnMs() || m.GetSealMs() > maxLease.Milliseconds() ||
-		m.GetRenewMs() < 0 || m.GetRenewMs() > m.GetSealMs() {
+		m.GetRenewMs() < 0 || m.GetRenewMs() > m.GetSealMs() ||
+		m.GetBootTollMs() < 0 || m.GetBootTollMs() > maxLease.Milliseconds() {
 		return refuse(Malformed, "its deadlines are out of order")
 	}
 	if err := checkReserved(m.GetCutId(), m.GetEscrowRecipient()); err != nil {

@@ -205,6 +205,22 @@ func TestALeaseThatCannotBeReadIsAnExpiredOne(t *testing.T) {
 	}
 }
 
+func TestTamperingEndsALeaseWhoseGroupDoesNotOnlyWantToHearOfIt(t *testing.T) {
+	b := newBench(t)
+	l := b.lease()
+	v, err := order.Tampered(seal(t, signed.TypeLease, l, b.leases), b.state)
+	if err != nil || !v.Valid() || v.Kind() != cutoffv1.OrderKind_ORDER_KIND_SEAL || v.LeaseNumber() != 4 || v.CutID() != "cut_1" {
+		t.Errorf("got %+v, %v", v, err)
+	}
+	l.OnTamper = cutoffv1.OnTamper_ON_TAMPER_REPORT
+	if v, err := order.Tampered(seal(t, signed.TypeLease, l, b.leases), b.state); !errors.Is(err, order.ErrNotExpired) || v.Valid() {
+		t.Errorf("report only: %v", err)
+	}
+	if v, err := order.Tampered(seal(t, signed.TypeLease, l, b.orders), b.state); !errors.Is(err, order.ErrNoTrust) || v.Valid() {
+		t.Errorf("a lease that cannot be read: %v", err)
+	}
+}
+
 func TestANewLeaseMustAnswerTheNonceAndBeHigher(t *testing.T) {
 	b := newBench(t)
 	b.state.HighestLease = 3
