@@ -73,6 +73,7 @@ func Run(ctx context.Context, o Options) error {
 	work.Go(func() error { return a.flow.Run(ctx) })
 	work.Go(func() error { return a.uplink.Run(ctx) })
 	work.Go(func() error { return a.purger.Watch(ctx, a.flow.Touched) })
+	work.Go(func() error { return clock.Woken(ctx, a.flow.Woken) })
 	work.Go(func() error { return a.purger.WatchLocks(ctx, a.flow.LoggedIn) })
 	if a.config.Root == "" { // a trial's users do not log in
 		work.Go(func() error { return session.Logins(ctx, a.flow.LoggedIn) })
