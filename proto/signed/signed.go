@@ -34,6 +34,9 @@ const (
 	TypeCheckpoint = "application/vnd.cutoff.checkpoint.v1"
 	TypeCatalogue  = "application/vnd.cutoff.catalogue.v1"
 	TypeLeaving    = "application/vnd.cutoff.leaving.v1"
+	TypeExtension  = "application/vnd.cutoff.extension.v1"
+	TypeLiftAsk    = "application/vnd.cutoff.lift-request.v1"
+	TypeLiftAnswer = "application/vnd.cutoff.lift-answer.v1"
 	TypeProposal   = "application/vnd.cutoff.catalogue-proposal.v1"
 )
 

@@ -212,12 +212,15 @@ func changeOf(req *cutoffv1.SetGroupRequest) (change flow.GroupChange, err error
 		{req.PurgeMs, "purge", &change.Purge},
 		{req.RenewMs, "renew", &change.Renew},
 		{req.ReportMs, "report", &change.Report},
+		{req.BootTollMs, "boot toll", &change.BootToll},
+		{req.StoppedMs, "stopped", &change.Stopped},
 	} {
 		if *d.to, err = optional(d.ms, d.name); err != nil {
 			return flow.GroupChange{}, err
 		}
 	}
-	change.AtExpiry = req.AtExpiry
+	change.AtExpiry, change.OnTamper, change.Help = req.AtExpiry, req.OnTamper, req.Help
+	change.AutoLift, change.Privileged = req.AutoLift, req.Privileged
 	if req.Approvals != nil {
 		n := int(req.GetApprovals())
 		change.Approvals = &n
@@ -326,6 +329,8 @@ func groupMessage(g flow.GroupView) *cutoffv1.Group {
 		ReportMs: g.Report.Milliseconds(), Approvals: int32(g.Approvals), Devices: int32(g.Devices),
 		Keyring: keyringWord(g.Choices.Everything), Accounts: g.Choices.Accounts, Policies: g.Choices.Policies,
 		Enrich: g.Choices.Enrich, WorkTrees: g.Choices.WorkTrees, CatalogueVersion: g.Catalogue,
+		OnTamper: g.OnTamper, BootTollMs: g.BootToll.Milliseconds(), AutoLift: g.AutoLift,
+		StoppedMs: g.Stopped.Milliseconds(), Help: g.Help, Privileged: g.Privileged,
 	}
 }
 

@@ -39,11 +39,12 @@ func access() map[string]caller {
 		cutoffv1.AdminService_ListTokens_FullMethodName:  asOperator,
 		cutoffv1.AdminService_RevokeToken_FullMethodName: asOperator,
 
-		cutoffv1.AdminService_ListDevices_FullMethodName:  asViewer,
-		cutoffv1.AdminService_GetDevice_FullMethodName:    asViewer,
-		cutoffv1.AdminService_AssignDevice_FullMethodName: asOperator,
-		cutoffv1.AdminService_RetireDevice_FullMethodName: asOperator,
-		cutoffv1.AdminService_DecideDevice_FullMethodName: asOperator,
+		cutoffv1.AdminService_ListDevices_FullMethodName:     asViewer,
+		cutoffv1.AdminService_GetDevice_FullMethodName:       asViewer,
+		cutoffv1.AdminService_AssignDevice_FullMethodName:    asOperator,
+		cutoffv1.AdminService_RetireDevice_FullMethodName:    asOperator,
+		cutoffv1.AdminService_UninstallDevice_FullMethodName: asOperator,
+		cutoffv1.AdminService_DecideDevice_FullMethodName:    asOperator,
 
 		cutoffv1.AdminService_ListPeople_FullMethodName: asViewer,
 		cutoffv1.AdminService_GetPerson_FullMethodName:  asViewer,
@@ -60,6 +61,10 @@ func access() map[string]caller {
 		cutoffv1.AdminService_ApproveCut_FullMethodName: asOperator,
 		cutoffv1.AdminService_RefuseCut_FullMethodName:  asOperator,
 		cutoffv1.AdminService_LiftCut_FullMethodName:    asOperator,
+		cutoffv1.AdminService_LiftByFile_FullMethodName: asOperator,
+
+		cutoffv1.AdminService_ExtendLease_FullMethodName:  asOperator,
+		cutoffv1.AdminService_ExportLeases_FullMethodName: asAdmin,
 
 		cutoffv1.AdminService_CheckPolicy_FullMethodName: asViewer,
 		cutoffv1.AdminService_ApplyPolicy_FullMethodName: asAdmin,

@@ -71,11 +71,11 @@ func (c *cli) groupCommand() *cobra.Command {
 				if c.json {
 					return c.document(plain(resp))
 				}
-				t := table{head: []string{"GROUP", "DEVICES", "WARN", "SEAL", "PURGE", "RENEW", "REPORT", "AT EXPIRY", "APPROVALS", "A CUT TAKES"}}
+				t := table{head: []string{"GROUP", "DEVICES", "WARN", "SEAL", "PURGE", "RENEW", "REPORT", "AT EXPIRY", "STOPPED", "COMES BACK", "APPROVALS", "A CUT TAKES"}}
 				for _, g := range resp.GetGroups() {
 					t.add(text(g.GetGroup()), text(strconv.Itoa(int(g.GetDevices()))), text(span(g.GetWarnMs())),
 						text(span(g.GetSealMs())), text(span(g.GetPurgeMs())), text(span(g.GetRenewMs())),
-						text(span(g.GetReportMs())), text(g.GetAtExpiry()), text(strconv.Itoa(int(g.GetApprovals()))), text(takes(g)))
+						text(span(g.GetReportMs())), text(g.GetAtExpiry()), text(span(g.GetStoppedMs())), text(comesBack(g)), text(strconv.Itoa(int(g.GetApprovals()))), text(takes(g)))
 				}
 				return c.print(t, "No groups.")
 			})
@@ -148,12 +148,14 @@ func (f *choiceFlags) fill(set *cobra.Command, req *cutoffv1.SetGroupRequest) {
 
 func (c *cli) groupSetCommand() *cobra.Command {
 	var choices choiceFlags
+	var silence silenceFlags
 	var warn, seal, purge, renew, report time.Duration
 	var atExpiry string
 	var approvals int
 	set := &cobra.Command{
 		Use: "set GROUP", Short: "make a group, or change its deadlines; what is not named stays", Args: exactly("GROUP"),
 		Example: "  cutoff-server group set laptops --warn 24h --seal 48h --purge 30d --data /var/lib/cutoff\n" +
+			"  cutoff-server group set admins --privileged --help-line 'Call IT: 555 0100' --data /var/lib/cutoff\n" +
 			"  cutoff-server group set owned --keyring everything --account example.com --policy gnupg --wider --data /var/lib/cutoff",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := &cutoffv1.SetGroupRequest{Group: args[0]}
@@ -178,18 +180,21 @@ func (c *cli) groupSetCommand() *cobra.Command {
 				req.Approvals = &n
 			}
 			choices.fill(cmd, req)
+			silence.fill(cmd, req)
 			return c.call(cmd.Context(), func(ctx context.Context, admin cutoffv1.AdminServiceClient) error {
 				resp, err := admin.SetGroup(ctx, req)
 				if err != nil {
 					return err
 				}
 				g := resp.GetGroup()
-				return c.done(plain(g), "Group %s: warn %s, seal %s, purge %s, renew %s, approvals %d. A cut takes %s.", g.GetGroup(),
-					span(g.GetWarnMs()), span(g.GetSealMs()), span(g.GetPurgeMs()), span(g.GetRenewMs()), g.GetApprovals(), takes(g))
+				return c.done(plain(g), "Group %s: warn %s, seal %s, purge %s, renew %s, stopped %s, comes back %s, approvals %d. A cut takes %s.", g.GetGroup(),
+					span(g.GetWarnMs()), span(g.GetSealMs()), span(g.GetPurgeMs()), span(g.GetRenewMs()),
+					span(g.GetStoppedMs()), comesBack(g), g.GetApprovals(), takes(g))
 			})
 		},
 	}
 	choices.add(set)
+	silence.add(set)
 	spanFlag(set, &warn, "warn", 0, "warn a device without contact after this long")
 	spanFlag(set, &seal, "seal", 0, "a device without contact seals itself after this long")
 	spanFlag(set, &purge, "purge", 0, "the server purges a device without contact after this long")

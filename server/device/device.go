@@ -74,47 +74,30 @@ type Device struct {
 	CurrentSerial string
 	NextSerial    string
 	// OrderNumber and LeaseNumber are the highest ever used for it.
-	OrderNumber  uint64
-	LeaseNumber  uint64
-	Facts        []string
-	EnrolledAt   time.Time
-	LastContact  time.Time
-	LeaseUntil   time.Time
+	OrderNumber uint64
+	LeaseNumber uint64
+	Facts       []string
+	EnrolledAt  time.Time
+	LastContact time.Time
+	LeaseUntil  time.Time
+	// ExtendedUntil is the latest end of a lease with any extension ever given.
+	ExtendedUntil time.Time
+	// LeaseCodes are the hashes of its one-time codes, as its leases carry them.
+	LeaseCodes   []byte
 	InventoryAt  time.Time
 	PostureAt    time.Time
 	RetiredAt    time.Time
 	EnrolledWith string
 }
 
+// GrantedUntil is until when the device may trust itself at most: its lease,
+// and every extension it was ever given. Zero: it never had a lease.
+func (d *Device) GrantedUntil() time.Time {
+	if d.ExtendedUntil.After(d.LeaseUntil) {
+		return d.ExtendedUntil
+	}
+	return d.LeaseUntil
+}
+
 // Trial reports whether the device was enrolled with --root.
 func (d *Device) Trial() bool { return d.TrialRoot != "" }
-
-// Group is a set of devices with one row of deadlines.
-type Group struct {
-	Name     string
-	Warn     time.Duration
-	Seal     time.Duration
-	Purge    time.Duration
-	Renew    time.Duration
-	Report   time.Duration
-	AtExpiry string
-	// Approvals is how many people must agree to a person's cut.
-	Approvals int
-}
-
-// What an agent does when its lease runs out (Group.AtExpiry).
-const (
-	ExpirySeal  = "seal"
-	ExpiryPurge = "purge"
-)
-
-// DefaultGroup is the name of the group that always exists.
-const DefaultGroup = "default"
-
-// Defaults returns a new group's row: 48 h, 72 h, 14 d, 5 min, seal.
-func Defaults(name string) Group {
-	return Group{
-		Name: name, Warn: 48 * time.Hour, Seal: 72 * time.Hour, Purge: 14 * 24 * time.Hour,
-		Renew: 5 * time.Minute, Report: 5 * time.Minute, AtExpiry: ExpirySeal,
-	}
-}

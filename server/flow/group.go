@@ -29,7 +29,12 @@ type GroupChange struct {
 	Warn, Seal, Purge, Renew, Report *time.Duration
 	AtExpiry                         *string
 	Approvals                        *int
-	Choices                          ChoicesChange
+	BootToll, Stopped                *time.Duration
+	OnTamper, Help                   *string
+	AutoLift                         *bool
+	// Privileged, set anew, gives short deadlines where no others are named.
+	Privileged *bool
+	Choices    ChoicesChange
 }
 
 // Groups are all groups, by name.
@@ -96,16 +101,30 @@ func (f *Flow) SetGroup(ctx context.Context, actor Actor, name string, change Gr
 }
 
 func (c *GroupChange) apply(g device.Group) device.Group {
+	if c.Privileged != nil {
+		if *c.Privileged && !g.Privileged {
+			g = g.Privilege()
+		}
+		g.Privileged = *c.Privileged
+	}
 	for _, set := range []struct {
 		from *time.Duration
 		to   *time.Duration
-	}{{c.Warn, &g.Warn}, {c.Seal, &g.Seal}, {c.Purge, &g.Purge}, {c.Renew, &g.Renew}, {c.Report, &g.Report}} {
+	}{{c.Warn, &g.Warn}, {c.Seal, &g.Seal}, {c.Purge, &g.Purge}, {c.Renew, &g.Renew}, {c.Report, &g.Report},
+		{c.BootToll, &g.BootToll}, {c.Stopped, &g.Stopped}} {
 		if set.from != nil {
 			*set.to = *set.from
 		}
 	}
-	if c.AtExpiry != nil {
-		g.AtExpiry = *c.AtExpiry
+	for _, set := range []struct{ from, to *string }{
+		{c.AtExpiry, &g.AtExpiry}, {c.OnTamper, &g.OnTamper}, {c.Help, &g.Help},
+	} {
+		if set.from != nil {
+			*set.to = *set.from
+		}
+	}
+	if c.AutoLift != nil {
+		g.AutoLift = *c.AutoLift
 	}
 	if c.Approvals != nil {
 		g.Approvals = *c.Approvals
@@ -118,6 +137,9 @@ func groupSet(actor Actor, g *device.Group) evidence.Event {
 		{Name: "group", Value: g.Name}, {Name: "warn", Value: g.Warn.String()}, {Name: "seal", Value: g.Seal.String()},
 		{Name: "purge", Value: g.Purge.String()}, {Name: "renew", Value: g.Renew.String()},
 		{Name: "report", Value: g.Report.String()}, {Name: "at_expiry", Value: g.AtExpiry}, {Name: "approvals", Value: strconv.Itoa(g.Approvals)},
+		{Name: "on_tamper", Value: g.OnTamper}, {Name: "boot_toll", Value: g.BootToll.String()},
+		{Name: "stopped", Value: g.Stopped.String()}, {Name: "auto_lift", Value: strconv.FormatBool(g.AutoLift)},
+		{Name: "privileged", Value: strconv.FormatBool(g.Privileged)}, {Name: "help", Value: g.Help},
 	}}
 }
 

@@ -50,10 +50,36 @@ func TestSetGroupChangesOnlyWhatIsGiven(t *testing.T) {
 	}
 }
 
+func TestAPrivilegedGroupHasShortDeadlinesAndNobodyComesBackAlone(t *testing.T) {
+	h := newHarness(t)
+	yes, help, report, toll := true, "Call IT: 555 0100", "report", 10*time.Minute
+	v, err := h.SetGroup(t.Context(), admin, "admins", flow.GroupChange{Privileged: &yes, Help: &help, OnTamper: &report, BootToll: &toll})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Seal != 4*time.Hour || v.Purge != 24*time.Hour || v.Stopped != 15*time.Minute || v.AutoLift || !v.Privileged {
+		t.Fatalf("group %+v", v.Group)
+	}
+	_, err = h.SetGroup(t.Context(), admin, "admins", flow.GroupChange{AutoLift: &yes})
+	mustFail(t, err, fault.Invalid, "lifted by a person")
+	l := newLaptop(t, "root")
+	if l.EnrollResult, err = h.Enroll(t.Context(), l.request(t, h.token("admins", 1, time.Hour), "root")); err != nil {
+		t.Fatal(err)
+	}
+	lease, _ := h.lease(l.peer(t))
+	if lease.GetOnTamper().String() != "ON_TAMPER_REPORT" || lease.GetBootTollMs() != 600_000 || lease.GetHelp() != help {
+		t.Fatalf("lease %v", lease)
+	}
+	all, err := h.Groups(t.Context(), admin)
+	if err != nil || all[0].Group != v.Group {
+		t.Fatalf("kept %+v, %v", all, err)
+	}
+}
+
 func TestSetGroupRefusesDeadlinesOutOfOrder(t *testing.T) {
 	h := newHarness(t)
 	of := func(d time.Duration) *time.Duration { return &d }
-	word, three := "never", 6
+	word, three, yes, lines := "never", 6, true, "call\nus"
 	for name, c := range map[string]struct {
 		change flow.GroupChange
 		says   string
@@ -66,6 +92,10 @@ func TestSetGroupRefusesDeadlinesOutOfOrder(t *testing.T) {
 		"seal after purge":      {flow.GroupChange{Seal: of(15 * 24 * time.Hour)}, "seal (360h0m0s) must be shorter than purge"},
 		"an unknown expiry":     {flow.GroupChange{AtExpiry: &word}, "seal or purge"},
 		"more people than five": {flow.GroupChange{Approvals: &three}, "approvals"},
+		"an unknown answer":     {flow.GroupChange{OnTamper: &word}, "seal or report"},
+		"a toll like a lease":   {flow.GroupChange{BootToll: of(72 * time.Hour)}, "boot toll"},
+		"two lines of help":     {flow.GroupChange{Help: &lines}, "one line"},
+		"privileged, by itself": {flow.GroupChange{Privileged: &yes, AutoLift: &yes}, "auto-lift stays off"},
 		"no report":             {flow.GroupChange{Report: of(0)}, "report is 0s"},
 	} {
 		_, err := h.SetGroup(t.Context(), admin, "default", c.change)

@@ -23,7 +23,7 @@ func TestALeaseCarriesTheGroupsDeadlinesAndTheReservation(t *testing.T) {
 		DeviceId: l.DeviceID, Number: 1, Nonce: lease.GetNonce(), WarnMs: (48 * time.Hour).Milliseconds(),
 		SealMs: (72 * time.Hour).Milliseconds(), RenewMs: (5 * time.Minute).Milliseconds(),
 		AtExpiry: cutoffv1.AtExpiry_AT_EXPIRY_SEAL, CutId: v.ReservedCut, EscrowRecipient: v.Recipient, RosterVersion: 1,
-		Checkpoint: lease.GetCheckpoint(), IssuedAt: lease.GetIssuedAt(),
+		Checkpoint: lease.GetCheckpoint(), IssuedAt: lease.GetIssuedAt(), OnTamper: cutoffv1.OnTamper_ON_TAMPER_SEAL,
 	}
 	if lease.String() != want.String() {
 		t.Fatalf("got  %v\nwant %v", lease, want)

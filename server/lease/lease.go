@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/server/cut"
@@ -74,11 +77,23 @@ func New(d *device.Device, g *device.Group, number uint64, nonce []byte) *cutoff
 	if g.AtExpiry == device.ExpiryPurge {
 		atExpiry = cutoffv1.AtExpiry_AT_EXPIRY_PURGE
 	}
+	onTamper := cutoffv1.OnTamper_ON_TAMPER_SEAL
+	if g.OnTamper == device.TamperReport {
+		onTamper = cutoffv1.OnTamper_ON_TAMPER_REPORT
+	}
 	return &cutoffv1.Lease{
 		DeviceId: d.ID, Number: number, Nonce: nonce,
 		WarnMs: g.Warn.Milliseconds(), SealMs: g.Seal.Milliseconds(), RenewMs: g.Renew.Milliseconds(),
 		AtExpiry: atExpiry, CutId: d.ReservedCut, EscrowRecipient: d.Recipient,
+		OnTamper: onTamper, BootTollMs: g.BootToll.Milliseconds(), Help: g.Help,
 	}
+}
+
+// longestHelp bounds a group's help line, in bytes: it is on a user's screen.
+const longestHelp = 200
+
+func helpLine(s string) bool {
+	return len(s) <= longestHelp && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // Shortest and Longest bound a group's deadlines.
@@ -94,7 +109,7 @@ func Check(g *device.Group) error {
 	named := []struct {
 		name  string
 		value time.Duration
-	}{{"renew", g.Renew}, {"warn", g.Warn}, {"seal", g.Seal}, {"purge", g.Purge}, {"report", g.Report}}
+	}{{"renew", g.Renew}, {"warn", g.Warn}, {"seal", g.Seal}, {"purge", g.Purge}, {"report", g.Report}, {"stopped", g.Stopped}}
 	for _, d := range named {
 		if d.value < Shortest || d.value > Longest {
 			return fmt.Errorf("%s is %s; it must be from %s to %s", d.name, d.value, Shortest, Longest)
@@ -113,6 +128,14 @@ func Check(g *device.Group) error {
 		return fmt.Errorf("at expiry %.20q; it must be seal or purge", g.AtExpiry)
 	case g.Approvals < 0 || g.Approvals > 5:
 		return errors.New("approvals must be from 0 to 5")
+	case g.OnTamper != device.TamperSeal && g.OnTamper != device.TamperReport:
+		return fmt.Errorf("on tamper %.20q; it must be seal or report", g.OnTamper)
+	case g.BootToll < 0 || g.BootToll >= g.Seal || g.BootToll%time.Millisecond != 0:
+		return fmt.Errorf("boot toll is %s; it must be whole milliseconds, shorter than seal (%s)", g.BootToll, g.Seal)
+	case g.Privileged && g.AutoLift:
+		return errors.New("a privileged group's devices are lifted by a person: auto-lift stays off")
+	case !helpLine(g.Help):
+		return fmt.Errorf("the help line must be one line of at most %d bytes of plain text", longestHelp)
 	}
 	return nil
 }

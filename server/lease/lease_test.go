@@ -50,6 +50,7 @@ func TestALeaseIsMadeForItsDevice(t *testing.T) {
 	want := &cutoffv1.Lease{
 		DeviceId: "dev_a", Number: 7, Nonce: []byte("nonce"), WarnMs: 172_800_000, SealMs: 259_200_000, RenewMs: 300_000,
 		AtExpiry: cutoffv1.AtExpiry_AT_EXPIRY_PURGE, CutId: "cut_a", EscrowRecipient: "age1a",
+		OnTamper: cutoffv1.OnTamper_ON_TAMPER_SEAL,
 	}
 	if got.String() != want.String() {
 		t.Fatalf("got %v, want %v", got, want)

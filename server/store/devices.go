@@ -17,26 +17,26 @@ import (
 const deviceColumns = `d.id, d.group_name, d.hostname, d.os, d.arch, d.state, d.anchor, d.public_key,
 	d.agent_version, d.trial_root, d.person_id, d.cut_id, d.reserved_cut, d.escrow_id, d.recipient,
 	d.current_serial, d.next_serial, d.order_number, d.lease_number, d.facts, d.enrolled_at, d.enrolled_with,
-	d.last_contact, d.lease_until, d.inventory_at, d.retired_at`
+	d.last_contact, d.lease_until, d.inventory_at, d.retired_at, d.extended_until, d.lease_codes`
 
 // scanDevice reads deviceColumns, and more columns after them into more.
 func scanDevice(row interface{ Scan(...any) error }, more ...any) (device.Device, error) {
 	var d device.Device
 	var facts string
 	var personID sql.NullString
-	var enrolled, contact, lease, inventory, retired sql.NullInt64
+	var enrolled, contact, lease, inventory, retired, extended sql.NullInt64
 	err := row.Scan(append([]any{
 		&d.ID, &d.Group, &d.Hostname, &d.OS, &d.Arch, &d.State, &d.Anchor, &d.PublicKey,
 		&d.AgentVersion, &d.TrialRoot, &personID, &d.CutID, &d.ReservedCut, &d.Escrow, &d.Recipient,
 		&d.CurrentSerial, &d.NextSerial, &d.OrderNumber, &d.LeaseNumber, &facts, &enrolled, &d.EnrolledWith,
-		&contact, &lease, &inventory, &retired,
+		&contact, &lease, &inventory, &retired, &extended, &d.LeaseCodes,
 	}, more...)...)
 	if err != nil {
 		return device.Device{}, err
 	}
 	d.PersonID = personID.String
 	d.EnrolledAt, d.LastContact, d.LeaseUntil = timeOf(enrolled), timeOf(contact), timeOf(lease)
-	d.InventoryAt, d.RetiredAt = timeOf(inventory), timeOf(retired)
+	d.InventoryAt, d.RetiredAt, d.ExtendedUntil = timeOf(inventory), timeOf(retired), timeOf(extended)
 	if facts == "[]" {
 		return d, nil
 	}

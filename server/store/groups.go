@@ -7,22 +7,26 @@ import (
 	"cutoff/server/device"
 )
 
-const groupColumns = `g.name, g.warn_us, g.seal_us, g.purge_us, g.renew_us, g.report_us, g.at_expiry, g.approvals`
+const groupColumns = `g.name, g.warn_us, g.seal_us, g.purge_us, g.renew_us, g.report_us, g.at_expiry, g.approvals,
+	g.on_tamper, g.boot_toll_us, g.auto_lift, g.stopped_us, g.help, g.privileged`
 
 // groupRow takes groupColumns, to be scanned alone or behind others.
 type groupRow struct {
 	device.Group
-	warn, seal, purge, renew, report int64
+	warn, seal, purge, renew, report, toll, stopped int64
+	autoLift, privileged                            int
 }
 
 func (r *groupRow) targets() []any {
-	return []any{&r.Name, &r.warn, &r.seal, &r.purge, &r.renew, &r.report, &r.AtExpiry, &r.Approvals}
+	return []any{&r.Name, &r.warn, &r.seal, &r.purge, &r.renew, &r.report, &r.AtExpiry, &r.Approvals,
+		&r.OnTamper, &r.toll, &r.autoLift, &r.stopped, &r.Help, &r.privileged}
 }
 
 func (r *groupRow) group() device.Group {
 	g := r.Group
 	g.Warn, g.Seal, g.Purge = duration(r.warn), duration(r.seal), duration(r.purge)
-	g.Renew, g.Report = duration(r.renew), duration(r.report)
+	g.Renew, g.Report, g.BootToll, g.Stopped = duration(r.renew), duration(r.report), duration(r.toll), duration(r.stopped)
+	g.AutoLift, g.Privileged = r.autoLift != 0, r.privileged != 0
 	return g
 }
 
@@ -62,12 +66,16 @@ func (t *Tx) Groups(ctx context.Context) ([]device.Group, map[string]int, error)
 // PutGroup creates or replaces a group's row.
 func (t *Tx) PutGroup(ctx context.Context, g device.Group) error {
 	_, err := t.tx.ExecContext(ctx, `INSERT INTO groups
-		(name, warn_us, seal_us, purge_us, renew_us, report_us, at_expiry, approvals)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		(name, warn_us, seal_us, purge_us, renew_us, report_us, at_expiry, approvals,
+		on_tamper, boot_toll_us, auto_lift, stopped_us, help, privileged)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 		ON CONFLICT (name) DO UPDATE SET warn_us = excluded.warn_us, seal_us = excluded.seal_us,
 		purge_us = excluded.purge_us, renew_us = excluded.renew_us, report_us = excluded.report_us,
-		at_expiry = excluded.at_expiry, approvals = excluded.approvals`,
+		at_expiry = excluded.at_expiry, approvals = excluded.approvals,
+		on_tamper = excluded.on_tamper, boot_toll_us = excluded.boot_toll_us, auto_lift = excluded.auto_lift,
+		stopped_us = excluded.stopped_us, help = excluded.help, privileged = excluded.privileged`,
 		g.Name, g.Warn.Microseconds(), g.Seal.Microseconds(), g.Purge.Microseconds(), g.Renew.Microseconds(),
-		g.Report.Microseconds(), g.AtExpiry, g.Approvals)
+		g.Report.Microseconds(), g.AtExpiry, g.Approvals, g.OnTamper, g.BootToll.Microseconds(), integer(g.AutoLift),
+		g.Stopped.Microseconds(), g.Help, integer(g.Privileged))
 	return wrap(err)
 }

@@ -401,20 +401,35 @@ type Device struct {
 	// state: pending, trusted, warned, sealed, purged, retired.
 	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	// level is that of the standing cut: seal, purge or empty.
-	Level         string                 `protobuf:"bytes,5,opt,name=level,proto3" json:"level,omitempty"`
-	LastContact   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_contact,json=lastContact,proto3" json:"last_contact,omitempty"`
-	LeaseUntil    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
-	Trial         bool                   `protobuf:"varint,8,opt,name=trial,proto3" json:"trial,omitempty"`
-	CutId         string                 `protobuf:"bytes,9,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
-	PersonId      string                 `protobuf:"bytes,10,opt,name=person_id,json=personId,proto3" json:"person_id,omitempty"`
-	AgentVersion  string                 `protobuf:"bytes,11,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
-	EnrolledAt    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=enrolled_at,json=enrolledAt,proto3" json:"enrolled_at,omitempty"`
-	Connected     bool                   `protobuf:"varint,13,opt,name=connected,proto3" json:"connected,omitempty"`
-	Os            string                 `protobuf:"bytes,14,opt,name=os,proto3" json:"os,omitempty"`
-	Posture       []*PostureFact         `protobuf:"bytes,15,rep,name=posture,proto3" json:"posture,omitempty"`
-	PostureAt     *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=posture_at,json=postureAt,proto3" json:"posture_at,omitempty"`
-	Credentials   []*Credential          `protobuf:"bytes,17,rep,name=credentials,proto3" json:"credentials,omitempty"`
-	Decision      *Decision              `protobuf:"bytes,18,opt,name=decision,proto3" json:"decision,omitempty"`
+	Level        string                 `protobuf:"bytes,5,opt,name=level,proto3" json:"level,omitempty"`
+	LastContact  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_contact,json=lastContact,proto3" json:"last_contact,omitempty"`
+	LeaseUntil   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
+	Trial        bool                   `protobuf:"varint,8,opt,name=trial,proto3" json:"trial,omitempty"`
+	CutId        string                 `protobuf:"bytes,9,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
+	PersonId     string                 `protobuf:"bytes,10,opt,name=person_id,json=personId,proto3" json:"person_id,omitempty"`
+	AgentVersion string                 `protobuf:"bytes,11,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	EnrolledAt   *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=enrolled_at,json=enrolledAt,proto3" json:"enrolled_at,omitempty"`
+	Connected    bool                   `protobuf:"varint,13,opt,name=connected,proto3" json:"connected,omitempty"`
+	Os           string                 `protobuf:"bytes,14,opt,name=os,proto3" json:"os,omitempty"`
+	Posture      []*PostureFact         `protobuf:"bytes,15,rep,name=posture,proto3" json:"posture,omitempty"`
+	PostureAt    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=posture_at,json=postureAt,proto3" json:"posture_at,omitempty"`
+	Credentials  []*Credential          `protobuf:"bytes,17,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	Decision     *Decision              `protobuf:"bytes,18,opt,name=decision,proto3" json:"decision,omitempty"`
+	// facts a person has to look at: clone, tamper, rollback, stopped …
+	Facts []string `protobuf:"bytes,19,rep,name=facts,proto3" json:"facts,omitempty"`
+	// silence: empty, warned, sealed or held (its silence is due, and waits for a
+	// person).
+	Silence string `protobuf:"bytes,20,opt,name=silence,proto3" json:"silence,omitempty"`
+	// silent_since is the last contact of a silent device.
+	SilentSince *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=silent_since,json=silentSince,proto3" json:"silent_since,omitempty"`
+	// seal_at and purge_at are when the server cuts a silent device by itself,
+	// every extension included.
+	SealAt  *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=seal_at,json=sealAt,proto3" json:"seal_at,omitempty"`
+	PurgeAt *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=purge_at,json=purgeAt,proto3" json:"purge_at,omitempty"`
+	// todo says what a person should do about it, or is empty.
+	Todo string `protobuf:"bytes,24,opt,name=todo,proto3" json:"todo,omitempty"`
+	// removal: empty, permitted, confirmed (the device holds the permission).
+	Removal       string `protobuf:"bytes,25,opt,name=removal,proto3" json:"removal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -573,6 +588,55 @@ func (x *Device) GetDecision() *Decision {
 		return x.Decision
 	}
 	return nil
+}
+
+func (x *Device) GetFacts() []string {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *Device) GetSilence() string {
+	if x != nil {
+		return x.Silence
+	}
+	return ""
+}
+
+func (x *Device) GetSilentSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SilentSince
+	}
+	return nil
+}
+
+func (x *Device) GetSealAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SealAt
+	}
+	return nil
+}
+
+func (x *Device) GetPurgeAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PurgeAt
+	}
+	return nil
+}
+
+func (x *Device) GetTodo() string {
+	if x != nil {
+		return x.Todo
+	}
+	return ""
+}
+
+func (x *Device) GetRemoval() string {
+	if x != nil {
+		return x.Removal
+	}
+	return ""
 }
 
 // PostureFact is one fact as people read it; value is empty when unknown.
@@ -1144,6 +1208,102 @@ func (x *RetireDeviceResponse) GetDevice() *Device {
 	return nil
 }
 
+type UninstallDeviceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UninstallDeviceRequest) Reset() {
+	*x = UninstallDeviceRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UninstallDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UninstallDeviceRequest) ProtoMessage() {}
+
+func (x *UninstallDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UninstallDeviceRequest.ProtoReflect.Descriptor instead.
+func (*UninstallDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *UninstallDeviceRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *UninstallDeviceRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type UninstallDeviceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Device        *Device                `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UninstallDeviceResponse) Reset() {
+	*x = UninstallDeviceResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UninstallDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UninstallDeviceResponse) ProtoMessage() {}
+
+func (x *UninstallDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UninstallDeviceResponse.ProtoReflect.Descriptor instead.
+func (*UninstallDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *UninstallDeviceResponse) GetDevice() *Device {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
 type DecideDeviceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
@@ -1154,7 +1314,7 @@ type DecideDeviceRequest struct {
 
 func (x *DecideDeviceRequest) Reset() {
 	*x = DecideDeviceRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[19]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1326,7 @@ func (x *DecideDeviceRequest) String() string {
 func (*DecideDeviceRequest) ProtoMessage() {}
 
 func (x *DecideDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[19]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1339,7 @@ func (x *DecideDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideDeviceRequest.ProtoReflect.Descriptor instead.
 func (*DecideDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DecideDeviceRequest) GetDevice() string {
@@ -1205,7 +1365,7 @@ type DecideDeviceResponse struct {
 
 func (x *DecideDeviceResponse) Reset() {
 	*x = DecideDeviceResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[20]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1377,7 @@ func (x *DecideDeviceResponse) String() string {
 func (*DecideDeviceResponse) ProtoMessage() {}
 
 func (x *DecideDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[20]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1390,7 @@ func (x *DecideDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideDeviceResponse.ProtoReflect.Descriptor instead.
 func (*DecideDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DecideDeviceResponse) GetDevice() *Device {
@@ -1254,7 +1414,7 @@ type Person struct {
 
 func (x *Person) Reset() {
 	*x = Person{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[21]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1426,7 @@ func (x *Person) String() string {
 func (*Person) ProtoMessage() {}
 
 func (x *Person) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[21]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1439,7 @@ func (x *Person) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Person.ProtoReflect.Descriptor instead.
 func (*Person) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Person) GetPersonId() string {
@@ -1328,7 +1488,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[22]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1500,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[22]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1513,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Account) GetConnector() string {
@@ -1378,7 +1538,7 @@ type ListPeopleRequest struct {
 
 func (x *ListPeopleRequest) Reset() {
 	*x = ListPeopleRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[23]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1550,7 @@ func (x *ListPeopleRequest) String() string {
 func (*ListPeopleRequest) ProtoMessage() {}
 
 func (x *ListPeopleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[23]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1563,7 @@ func (x *ListPeopleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeopleRequest.ProtoReflect.Descriptor instead.
 func (*ListPeopleRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 type ListPeopleResponse struct {
@@ -1415,7 +1575,7 @@ type ListPeopleResponse struct {
 
 func (x *ListPeopleResponse) Reset() {
 	*x = ListPeopleResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[24]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1587,7 @@ func (x *ListPeopleResponse) String() string {
 func (*ListPeopleResponse) ProtoMessage() {}
 
 func (x *ListPeopleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[24]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1600,7 @@ func (x *ListPeopleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeopleResponse.ProtoReflect.Descriptor instead.
 func (*ListPeopleResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListPeopleResponse) GetPeople() []*Person {
@@ -1460,7 +1620,7 @@ type GetPersonRequest struct {
 
 func (x *GetPersonRequest) Reset() {
 	*x = GetPersonRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[25]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1632,7 @@ func (x *GetPersonRequest) String() string {
 func (*GetPersonRequest) ProtoMessage() {}
 
 func (x *GetPersonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[25]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1645,7 @@ func (x *GetPersonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPersonRequest.ProtoReflect.Descriptor instead.
 func (*GetPersonRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetPersonRequest) GetPerson() string {
@@ -1504,7 +1664,7 @@ type GetPersonResponse struct {
 
 func (x *GetPersonResponse) Reset() {
 	*x = GetPersonResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[26]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1676,7 @@ func (x *GetPersonResponse) String() string {
 func (*GetPersonResponse) ProtoMessage() {}
 
 func (x *GetPersonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[26]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1689,7 @@ func (x *GetPersonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPersonResponse.ProtoReflect.Descriptor instead.
 func (*GetPersonResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetPersonResponse) GetPerson() *Person {
@@ -1550,7 +1710,7 @@ type LinkPersonRequest struct {
 
 func (x *LinkPersonRequest) Reset() {
 	*x = LinkPersonRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[27]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1722,7 @@ func (x *LinkPersonRequest) String() string {
 func (*LinkPersonRequest) ProtoMessage() {}
 
 func (x *LinkPersonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[27]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1735,7 @@ func (x *LinkPersonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkPersonRequest.ProtoReflect.Descriptor instead.
 func (*LinkPersonRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LinkPersonRequest) GetEmail() string {
@@ -1608,7 +1768,7 @@ type LinkPersonResponse struct {
 
 func (x *LinkPersonResponse) Reset() {
 	*x = LinkPersonResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[28]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1620,7 +1780,7 @@ func (x *LinkPersonResponse) String() string {
 func (*LinkPersonResponse) ProtoMessage() {}
 
 func (x *LinkPersonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[28]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1633,7 +1793,7 @@ func (x *LinkPersonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkPersonResponse.ProtoReflect.Descriptor instead.
 func (*LinkPersonResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LinkPersonResponse) GetPerson() *Person {
@@ -1667,13 +1827,26 @@ type Group struct {
 	// catalogue_version names what its devices go by beyond their own catalogue;
 	// 0: nothing was ever chosen or added.
 	CatalogueVersion int64 `protobuf:"varint,15,opt,name=catalogue_version,json=catalogueVersion,proto3" json:"catalogue_version,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// on_tamper: seal or report, what a device does about a clock set back.
+	OnTamper string `protobuf:"bytes,16,opt,name=on_tamper,json=onTamper,proto3" json:"on_tamper,omitempty"`
+	// boot_toll_ms is charged for each boot without contact.
+	BootTollMs int64 `protobuf:"varint,17,opt,name=boot_toll_ms,json=bootTollMs,proto3" json:"boot_toll_ms,omitempty"`
+	// auto_lift: a device sealed by its silence alone is trusted again when it is
+	// back and passes policy; else a person lifts it.
+	AutoLift bool `protobuf:"varint,18,opt,name=auto_lift,json=autoLift,proto3" json:"auto_lift,omitempty"`
+	// stopped_ms is how long an agent stopped without permission may stay silent.
+	StoppedMs int64 `protobuf:"varint,19,opt,name=stopped_ms,json=stoppedMs,proto3" json:"stopped_ms,omitempty"`
+	// help is the line under each warning on the user's screen.
+	Help string `protobuf:"bytes,20,opt,name=help,proto3" json:"help,omitempty"`
+	// privileged: its devices are never lifted without a person.
+	Privileged    bool `protobuf:"varint,21,opt,name=privileged,proto3" json:"privileged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[29]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1858,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[29]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1871,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Group) GetGroup() string {
@@ -1806,6 +1979,48 @@ func (x *Group) GetCatalogueVersion() int64 {
 	return 0
 }
 
+func (x *Group) GetOnTamper() string {
+	if x != nil {
+		return x.OnTamper
+	}
+	return ""
+}
+
+func (x *Group) GetBootTollMs() int64 {
+	if x != nil {
+		return x.BootTollMs
+	}
+	return 0
+}
+
+func (x *Group) GetAutoLift() bool {
+	if x != nil {
+		return x.AutoLift
+	}
+	return false
+}
+
+func (x *Group) GetStoppedMs() int64 {
+	if x != nil {
+		return x.StoppedMs
+	}
+	return 0
+}
+
+func (x *Group) GetHelp() string {
+	if x != nil {
+		return x.Help
+	}
+	return ""
+}
+
+func (x *Group) GetPrivileged() bool {
+	if x != nil {
+		return x.Privileged
+	}
+	return false
+}
+
 type ListGroupsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1814,7 +2029,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[30]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +2041,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[30]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +2054,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 type ListGroupsResponse struct {
@@ -1851,7 +2066,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[31]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +2078,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[31]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +2091,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListGroupsResponse) GetGroups() []*Group {
@@ -1903,14 +2118,22 @@ type SetGroupRequest struct {
 	Enrich    *bool                  `protobuf:"varint,12,opt,name=enrich,proto3,oneof" json:"enrich,omitempty"`
 	WorkTrees *Texts                 `protobuf:"bytes,13,opt,name=work_trees,json=workTrees,proto3" json:"work_trees,omitempty"`
 	// wider confirms that cuts will take more than they would now.
-	Wider         bool `protobuf:"varint,14,opt,name=wider,proto3" json:"wider,omitempty"`
+	Wider      bool    `protobuf:"varint,14,opt,name=wider,proto3" json:"wider,omitempty"`
+	OnTamper   *string `protobuf:"bytes,15,opt,name=on_tamper,json=onTamper,proto3,oneof" json:"on_tamper,omitempty"`
+	BootTollMs *int64  `protobuf:"varint,16,opt,name=boot_toll_ms,json=bootTollMs,proto3,oneof" json:"boot_toll_ms,omitempty"`
+	AutoLift   *bool   `protobuf:"varint,17,opt,name=auto_lift,json=autoLift,proto3,oneof" json:"auto_lift,omitempty"`
+	StoppedMs  *int64  `protobuf:"varint,18,opt,name=stopped_ms,json=stoppedMs,proto3,oneof" json:"stopped_ms,omitempty"`
+	Help       *string `protobuf:"bytes,19,opt,name=help,proto3,oneof" json:"help,omitempty"`
+	// privileged, set anew, also gives short deadlines (2 h, 4 h, 24 h; stopped
+	// 15 min) and no auto_lift, where the request names no others.
+	Privileged    *bool `protobuf:"varint,20,opt,name=privileged,proto3,oneof" json:"privileged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetGroupRequest) Reset() {
 	*x = SetGroupRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[32]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2145,7 @@ func (x *SetGroupRequest) String() string {
 func (*SetGroupRequest) ProtoMessage() {}
 
 func (x *SetGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[32]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2158,7 @@ func (x *SetGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGroupRequest.ProtoReflect.Descriptor instead.
 func (*SetGroupRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetGroupRequest) GetGroup() string {
@@ -2036,6 +2259,48 @@ func (x *SetGroupRequest) GetWider() bool {
 	return false
 }
 
+func (x *SetGroupRequest) GetOnTamper() string {
+	if x != nil && x.OnTamper != nil {
+		return *x.OnTamper
+	}
+	return ""
+}
+
+func (x *SetGroupRequest) GetBootTollMs() int64 {
+	if x != nil && x.BootTollMs != nil {
+		return *x.BootTollMs
+	}
+	return 0
+}
+
+func (x *SetGroupRequest) GetAutoLift() bool {
+	if x != nil && x.AutoLift != nil {
+		return *x.AutoLift
+	}
+	return false
+}
+
+func (x *SetGroupRequest) GetStoppedMs() int64 {
+	if x != nil && x.StoppedMs != nil {
+		return *x.StoppedMs
+	}
+	return 0
+}
+
+func (x *SetGroupRequest) GetHelp() string {
+	if x != nil && x.Help != nil {
+		return *x.Help
+	}
+	return ""
+}
+
+func (x *SetGroupRequest) GetPrivileged() bool {
+	if x != nil && x.Privileged != nil {
+		return *x.Privileged
+	}
+	return false
+}
+
 // Texts is a list that may be unset; an empty one clears.
 type Texts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2046,7 +2311,7 @@ type Texts struct {
 
 func (x *Texts) Reset() {
 	*x = Texts{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[33]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2323,7 @@ func (x *Texts) String() string {
 func (*Texts) ProtoMessage() {}
 
 func (x *Texts) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[33]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2336,7 @@ func (x *Texts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Texts.ProtoReflect.Descriptor instead.
 func (*Texts) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Texts) GetValues() []string {
@@ -2090,7 +2355,7 @@ type SetGroupResponse struct {
 
 func (x *SetGroupResponse) Reset() {
 	*x = SetGroupResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[34]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2102,7 +2367,7 @@ func (x *SetGroupResponse) String() string {
 func (*SetGroupResponse) ProtoMessage() {}
 
 func (x *SetGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[34]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2115,7 +2380,7 @@ func (x *SetGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGroupResponse.ProtoReflect.Descriptor instead.
 func (*SetGroupResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SetGroupResponse) GetGroup() *Group {
@@ -2162,7 +2427,7 @@ type Cut struct {
 
 func (x *Cut) Reset() {
 	*x = Cut{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[35]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2439,7 @@ func (x *Cut) String() string {
 func (*Cut) ProtoMessage() {}
 
 func (x *Cut) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[35]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2452,7 @@ func (x *Cut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cut.ProtoReflect.Descriptor instead.
 func (*Cut) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Cut) GetCutId() string {
@@ -2373,7 +2638,7 @@ type CutItem struct {
 
 func (x *CutItem) Reset() {
 	*x = CutItem{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[36]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2650,7 @@ func (x *CutItem) String() string {
 func (*CutItem) ProtoMessage() {}
 
 func (x *CutItem) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[36]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2663,7 @@ func (x *CutItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutItem.ProtoReflect.Descriptor instead.
 func (*CutItem) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CutItem) GetId() string {
@@ -2513,7 +2778,7 @@ type CutStep struct {
 
 func (x *CutStep) Reset() {
 	*x = CutStep{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[37]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2790,7 @@ func (x *CutStep) String() string {
 func (*CutStep) ProtoMessage() {}
 
 func (x *CutStep) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[37]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2803,7 @@ func (x *CutStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutStep.ProtoReflect.Descriptor instead.
 func (*CutStep) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CutStep) GetId() string {
@@ -2660,7 +2925,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[38]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +2937,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[38]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +2950,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Approval) GetActor() string {
@@ -2730,7 +2995,7 @@ type OpenCutRequest struct {
 
 func (x *OpenCutRequest) Reset() {
 	*x = OpenCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[39]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2742,7 +3007,7 @@ func (x *OpenCutRequest) String() string {
 func (*OpenCutRequest) ProtoMessage() {}
 
 func (x *OpenCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[39]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2755,7 +3020,7 @@ func (x *OpenCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenCutRequest.ProtoReflect.Descriptor instead.
 func (*OpenCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *OpenCutRequest) GetDevice() string {
@@ -2806,7 +3071,7 @@ type OpenCutResponse struct {
 
 func (x *OpenCutResponse) Reset() {
 	*x = OpenCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[40]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +3083,7 @@ func (x *OpenCutResponse) String() string {
 func (*OpenCutResponse) ProtoMessage() {}
 
 func (x *OpenCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[40]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +3096,7 @@ func (x *OpenCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenCutResponse.ProtoReflect.Descriptor instead.
 func (*OpenCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *OpenCutResponse) GetCaseId() string {
@@ -2867,7 +3132,7 @@ type PreviewCutRequest struct {
 
 func (x *PreviewCutRequest) Reset() {
 	*x = PreviewCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[41]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +3144,7 @@ func (x *PreviewCutRequest) String() string {
 func (*PreviewCutRequest) ProtoMessage() {}
 
 func (x *PreviewCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[41]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +3157,7 @@ func (x *PreviewCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewCutRequest.ProtoReflect.Descriptor instead.
 func (*PreviewCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PreviewCutRequest) GetDevice() string {
@@ -2935,7 +3200,7 @@ type PreviewCutResponse struct {
 
 func (x *PreviewCutResponse) Reset() {
 	*x = PreviewCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[42]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3212,7 @@ func (x *PreviewCutResponse) String() string {
 func (*PreviewCutResponse) ProtoMessage() {}
 
 func (x *PreviewCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[42]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3225,7 @@ func (x *PreviewCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewCutResponse.ProtoReflect.Descriptor instead.
 func (*PreviewCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PreviewCutResponse) GetDevices() []*PreviewDevice {
@@ -3000,7 +3265,7 @@ type PreviewDevice struct {
 
 func (x *PreviewDevice) Reset() {
 	*x = PreviewDevice{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[43]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +3277,7 @@ func (x *PreviewDevice) String() string {
 func (*PreviewDevice) ProtoMessage() {}
 
 func (x *PreviewDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[43]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +3290,7 @@ func (x *PreviewDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewDevice.ProtoReflect.Descriptor instead.
 func (*PreviewDevice) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PreviewDevice) GetDeviceId() string {
@@ -3080,7 +3345,7 @@ type ListCutsRequest struct {
 
 func (x *ListCutsRequest) Reset() {
 	*x = ListCutsRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[44]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3357,7 @@ func (x *ListCutsRequest) String() string {
 func (*ListCutsRequest) ProtoMessage() {}
 
 func (x *ListCutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[44]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3370,7 @@ func (x *ListCutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCutsRequest.ProtoReflect.Descriptor instead.
 func (*ListCutsRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListCutsRequest) GetState() string {
@@ -3131,7 +3396,7 @@ type ListCutsResponse struct {
 
 func (x *ListCutsResponse) Reset() {
 	*x = ListCutsResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[45]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3143,7 +3408,7 @@ func (x *ListCutsResponse) String() string {
 func (*ListCutsResponse) ProtoMessage() {}
 
 func (x *ListCutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[45]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3156,7 +3421,7 @@ func (x *ListCutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCutsResponse.ProtoReflect.Descriptor instead.
 func (*ListCutsResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListCutsResponse) GetCuts() []*Cut {
@@ -3175,7 +3440,7 @@ type GetCutRequest struct {
 
 func (x *GetCutRequest) Reset() {
 	*x = GetCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[46]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3187,7 +3452,7 @@ func (x *GetCutRequest) String() string {
 func (*GetCutRequest) ProtoMessage() {}
 
 func (x *GetCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[46]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3200,7 +3465,7 @@ func (x *GetCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCutRequest.ProtoReflect.Descriptor instead.
 func (*GetCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetCutRequest) GetId() string {
@@ -3220,7 +3485,7 @@ type GetCutResponse struct {
 
 func (x *GetCutResponse) Reset() {
 	*x = GetCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[47]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3232,7 +3497,7 @@ func (x *GetCutResponse) String() string {
 func (*GetCutResponse) ProtoMessage() {}
 
 func (x *GetCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[47]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3245,7 +3510,7 @@ func (x *GetCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCutResponse.ProtoReflect.Descriptor instead.
 func (*GetCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetCutResponse) GetCut() *Cut {
@@ -3271,7 +3536,7 @@ type WatchCutRequest struct {
 
 func (x *WatchCutRequest) Reset() {
 	*x = WatchCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[48]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3548,7 @@ func (x *WatchCutRequest) String() string {
 func (*WatchCutRequest) ProtoMessage() {}
 
 func (x *WatchCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[48]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3561,7 @@ func (x *WatchCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCutRequest.ProtoReflect.Descriptor instead.
 func (*WatchCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *WatchCutRequest) GetCutId() string {
@@ -3315,7 +3580,7 @@ type WatchCutResponse struct {
 
 func (x *WatchCutResponse) Reset() {
 	*x = WatchCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[49]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3327,7 +3592,7 @@ func (x *WatchCutResponse) String() string {
 func (*WatchCutResponse) ProtoMessage() {}
 
 func (x *WatchCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[49]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3340,7 +3605,7 @@ func (x *WatchCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCutResponse.ProtoReflect.Descriptor instead.
 func (*WatchCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WatchCutResponse) GetCut() *Cut {
@@ -3360,7 +3625,7 @@ type ApproveCutRequest struct {
 
 func (x *ApproveCutRequest) Reset() {
 	*x = ApproveCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[50]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3372,7 +3637,7 @@ func (x *ApproveCutRequest) String() string {
 func (*ApproveCutRequest) ProtoMessage() {}
 
 func (x *ApproveCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[50]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3385,7 +3650,7 @@ func (x *ApproveCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveCutRequest.ProtoReflect.Descriptor instead.
 func (*ApproveCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ApproveCutRequest) GetId() string {
@@ -3411,7 +3676,7 @@ type ApproveCutResponse struct {
 
 func (x *ApproveCutResponse) Reset() {
 	*x = ApproveCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[51]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3423,7 +3688,7 @@ func (x *ApproveCutResponse) String() string {
 func (*ApproveCutResponse) ProtoMessage() {}
 
 func (x *ApproveCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[51]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3436,7 +3701,7 @@ func (x *ApproveCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveCutResponse.ProtoReflect.Descriptor instead.
 func (*ApproveCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ApproveCutResponse) GetCut() *Cut {
@@ -3456,7 +3721,7 @@ type RefuseCutRequest struct {
 
 func (x *RefuseCutRequest) Reset() {
 	*x = RefuseCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[52]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3733,7 @@ func (x *RefuseCutRequest) String() string {
 func (*RefuseCutRequest) ProtoMessage() {}
 
 func (x *RefuseCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[52]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3746,7 @@ func (x *RefuseCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefuseCutRequest.ProtoReflect.Descriptor instead.
 func (*RefuseCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RefuseCutRequest) GetId() string {
@@ -3507,7 +3772,7 @@ type RefuseCutResponse struct {
 
 func (x *RefuseCutResponse) Reset() {
 	*x = RefuseCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[53]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3519,7 +3784,7 @@ func (x *RefuseCutResponse) String() string {
 func (*RefuseCutResponse) ProtoMessage() {}
 
 func (x *RefuseCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[53]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3532,7 +3797,7 @@ func (x *RefuseCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefuseCutResponse.ProtoReflect.Descriptor instead.
 func (*RefuseCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RefuseCutResponse) GetCut() *Cut {
@@ -3552,7 +3817,7 @@ type LiftCutRequest struct {
 
 func (x *LiftCutRequest) Reset() {
 	*x = LiftCutRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[54]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3564,7 +3829,7 @@ func (x *LiftCutRequest) String() string {
 func (*LiftCutRequest) ProtoMessage() {}
 
 func (x *LiftCutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[54]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3577,7 +3842,7 @@ func (x *LiftCutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftCutRequest.ProtoReflect.Descriptor instead.
 func (*LiftCutRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *LiftCutRequest) GetCutId() string {
@@ -3603,7 +3868,7 @@ type LiftCutResponse struct {
 
 func (x *LiftCutResponse) Reset() {
 	*x = LiftCutResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[55]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3615,7 +3880,7 @@ func (x *LiftCutResponse) String() string {
 func (*LiftCutResponse) ProtoMessage() {}
 
 func (x *LiftCutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[55]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3628,7 +3893,7 @@ func (x *LiftCutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftCutResponse.ProtoReflect.Descriptor instead.
 func (*LiftCutResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *LiftCutResponse) GetCut() *Cut {
@@ -3648,7 +3913,7 @@ type CheckPolicyRequest struct {
 
 func (x *CheckPolicyRequest) Reset() {
 	*x = CheckPolicyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[56]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3660,7 +3925,7 @@ func (x *CheckPolicyRequest) String() string {
 func (*CheckPolicyRequest) ProtoMessage() {}
 
 func (x *CheckPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[56]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3673,7 +3938,7 @@ func (x *CheckPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPolicyRequest.ProtoReflect.Descriptor instead.
 func (*CheckPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CheckPolicyRequest) GetYaml() string {
@@ -3699,7 +3964,7 @@ type CheckPolicyResponse struct {
 
 func (x *CheckPolicyResponse) Reset() {
 	*x = CheckPolicyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[57]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +3976,7 @@ func (x *CheckPolicyResponse) String() string {
 func (*CheckPolicyResponse) ProtoMessage() {}
 
 func (x *CheckPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[57]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +3989,7 @@ func (x *CheckPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPolicyResponse.ProtoReflect.Descriptor instead.
 func (*CheckPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CheckPolicyResponse) GetProblems() []*Problem {
@@ -3746,7 +4011,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[58]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3758,7 +4023,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[58]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3771,7 +4036,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Problem) GetLine() int32 {
@@ -3828,7 +4093,7 @@ type CatalogueChange struct {
 
 func (x *CatalogueChange) Reset() {
 	*x = CatalogueChange{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[59]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3840,7 +4105,7 @@ func (x *CatalogueChange) String() string {
 func (*CatalogueChange) ProtoMessage() {}
 
 func (x *CatalogueChange) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[59]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3853,7 +4118,7 @@ func (x *CatalogueChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueChange.ProtoReflect.Descriptor instead.
 func (*CatalogueChange) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CatalogueChange) GetChangeId() string {
@@ -4013,7 +4278,7 @@ type CatalogueCount struct {
 
 func (x *CatalogueCount) Reset() {
 	*x = CatalogueCount{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[60]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4025,7 +4290,7 @@ func (x *CatalogueCount) String() string {
 func (*CatalogueCount) ProtoMessage() {}
 
 func (x *CatalogueCount) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[60]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4038,7 +4303,7 @@ func (x *CatalogueCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueCount.ProtoReflect.Descriptor instead.
 func (*CatalogueCount) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CatalogueCount) GetAt() *timestamppb.Timestamp {
@@ -4110,7 +4375,7 @@ type CatalogueGroupCount struct {
 
 func (x *CatalogueGroupCount) Reset() {
 	*x = CatalogueGroupCount{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[61]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4122,7 +4387,7 @@ func (x *CatalogueGroupCount) String() string {
 func (*CatalogueGroupCount) ProtoMessage() {}
 
 func (x *CatalogueGroupCount) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[61]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4135,7 +4400,7 @@ func (x *CatalogueGroupCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueGroupCount.ProtoReflect.Descriptor instead.
 func (*CatalogueGroupCount) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CatalogueGroupCount) GetGroup() string {
@@ -4186,7 +4451,7 @@ type FileProblem struct {
 
 func (x *FileProblem) Reset() {
 	*x = FileProblem{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[62]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4198,7 +4463,7 @@ func (x *FileProblem) String() string {
 func (*FileProblem) ProtoMessage() {}
 
 func (x *FileProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[62]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4211,7 +4476,7 @@ func (x *FileProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileProblem.ProtoReflect.Descriptor instead.
 func (*FileProblem) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *FileProblem) GetFile() string {
@@ -4255,7 +4520,7 @@ type ProposeCatalogueRequest struct {
 
 func (x *ProposeCatalogueRequest) Reset() {
 	*x = ProposeCatalogueRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[63]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4267,7 +4532,7 @@ func (x *ProposeCatalogueRequest) String() string {
 func (*ProposeCatalogueRequest) ProtoMessage() {}
 
 func (x *ProposeCatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[63]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4280,7 +4545,7 @@ func (x *ProposeCatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeCatalogueRequest.ProtoReflect.Descriptor instead.
 func (*ProposeCatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ProposeCatalogueRequest) GetFiles() []*CatalogueFile {
@@ -4322,7 +4587,7 @@ type ProposeCatalogueResponse struct {
 
 func (x *ProposeCatalogueResponse) Reset() {
 	*x = ProposeCatalogueResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[64]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4334,7 +4599,7 @@ func (x *ProposeCatalogueResponse) String() string {
 func (*ProposeCatalogueResponse) ProtoMessage() {}
 
 func (x *ProposeCatalogueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[64]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4347,7 +4612,7 @@ func (x *ProposeCatalogueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeCatalogueResponse.ProtoReflect.Descriptor instead.
 func (*ProposeCatalogueResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ProposeCatalogueResponse) GetChange() *CatalogueChange {
@@ -4372,7 +4637,7 @@ type ListCatalogueRequest struct {
 
 func (x *ListCatalogueRequest) Reset() {
 	*x = ListCatalogueRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[65]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4384,7 +4649,7 @@ func (x *ListCatalogueRequest) String() string {
 func (*ListCatalogueRequest) ProtoMessage() {}
 
 func (x *ListCatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[65]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4397,7 +4662,7 @@ func (x *ListCatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogueRequest.ProtoReflect.Descriptor instead.
 func (*ListCatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 type ListCatalogueResponse struct {
@@ -4409,7 +4674,7 @@ type ListCatalogueResponse struct {
 
 func (x *ListCatalogueResponse) Reset() {
 	*x = ListCatalogueResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[66]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4421,7 +4686,7 @@ func (x *ListCatalogueResponse) String() string {
 func (*ListCatalogueResponse) ProtoMessage() {}
 
 func (x *ListCatalogueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[66]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4434,7 +4699,7 @@ func (x *ListCatalogueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogueResponse.ProtoReflect.Descriptor instead.
 func (*ListCatalogueResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListCatalogueResponse) GetChanges() []*CatalogueChange {
@@ -4453,7 +4718,7 @@ type GetCatalogueRequest struct {
 
 func (x *GetCatalogueRequest) Reset() {
 	*x = GetCatalogueRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[67]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4465,7 +4730,7 @@ func (x *GetCatalogueRequest) String() string {
 func (*GetCatalogueRequest) ProtoMessage() {}
 
 func (x *GetCatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[67]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4478,7 +4743,7 @@ func (x *GetCatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogueRequest.ProtoReflect.Descriptor instead.
 func (*GetCatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *GetCatalogueRequest) GetChangeId() string {
@@ -4497,7 +4762,7 @@ type GetCatalogueResponse struct {
 
 func (x *GetCatalogueResponse) Reset() {
 	*x = GetCatalogueResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[68]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4509,7 +4774,7 @@ func (x *GetCatalogueResponse) String() string {
 func (*GetCatalogueResponse) ProtoMessage() {}
 
 func (x *GetCatalogueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[68]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4522,7 +4787,7 @@ func (x *GetCatalogueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogueResponse.ProtoReflect.Descriptor instead.
 func (*GetCatalogueResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetCatalogueResponse) GetChange() *CatalogueChange {
@@ -4541,7 +4806,7 @@ type CountCatalogueRequest struct {
 
 func (x *CountCatalogueRequest) Reset() {
 	*x = CountCatalogueRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[69]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4553,7 +4818,7 @@ func (x *CountCatalogueRequest) String() string {
 func (*CountCatalogueRequest) ProtoMessage() {}
 
 func (x *CountCatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[69]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4566,7 +4831,7 @@ func (x *CountCatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountCatalogueRequest.ProtoReflect.Descriptor instead.
 func (*CountCatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CountCatalogueRequest) GetChangeId() string {
@@ -4585,7 +4850,7 @@ type CountCatalogueResponse struct {
 
 func (x *CountCatalogueResponse) Reset() {
 	*x = CountCatalogueResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[70]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4597,7 +4862,7 @@ func (x *CountCatalogueResponse) String() string {
 func (*CountCatalogueResponse) ProtoMessage() {}
 
 func (x *CountCatalogueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[70]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4610,7 +4875,7 @@ func (x *CountCatalogueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountCatalogueResponse.ProtoReflect.Descriptor instead.
 func (*CountCatalogueResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CountCatalogueResponse) GetChange() *CatalogueChange {
@@ -4629,7 +4894,7 @@ type ApproveCatalogueRequest struct {
 
 func (x *ApproveCatalogueRequest) Reset() {
 	*x = ApproveCatalogueRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[71]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4641,7 +4906,7 @@ func (x *ApproveCatalogueRequest) String() string {
 func (*ApproveCatalogueRequest) ProtoMessage() {}
 
 func (x *ApproveCatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[71]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4654,7 +4919,7 @@ func (x *ApproveCatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveCatalogueRequest.ProtoReflect.Descriptor instead.
 func (*ApproveCatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ApproveCatalogueRequest) GetChangeId() string {
@@ -4673,7 +4938,7 @@ type ApproveCatalogueResponse struct {
 
 func (x *ApproveCatalogueResponse) Reset() {
 	*x = ApproveCatalogueResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[72]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4685,7 +4950,7 @@ func (x *ApproveCatalogueResponse) String() string {
 func (*ApproveCatalogueResponse) ProtoMessage() {}
 
 func (x *ApproveCatalogueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[72]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4698,7 +4963,7 @@ func (x *ApproveCatalogueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveCatalogueResponse.ProtoReflect.Descriptor instead.
 func (*ApproveCatalogueResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ApproveCatalogueResponse) GetChange() *CatalogueChange {
@@ -4717,7 +4982,7 @@ type PromoteCatalogueRequest struct {
 
 func (x *PromoteCatalogueRequest) Reset() {
 	*x = PromoteCatalogueRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[73]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4729,7 +4994,7 @@ func (x *PromoteCatalogueRequest) String() string {
 func (*PromoteCatalogueRequest) ProtoMessage() {}
 
 func (x *PromoteCatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[73]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4742,7 +5007,7 @@ func (x *PromoteCatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteCatalogueRequest.ProtoReflect.Descriptor instead.
 func (*PromoteCatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PromoteCatalogueRequest) GetChangeId() string {
@@ -4761,7 +5026,7 @@ type PromoteCatalogueResponse struct {
 
 func (x *PromoteCatalogueResponse) Reset() {
 	*x = PromoteCatalogueResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[74]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4773,7 +5038,7 @@ func (x *PromoteCatalogueResponse) String() string {
 func (*PromoteCatalogueResponse) ProtoMessage() {}
 
 func (x *PromoteCatalogueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[74]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4786,7 +5051,7 @@ func (x *PromoteCatalogueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteCatalogueResponse.ProtoReflect.Descriptor instead.
 func (*PromoteCatalogueResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *PromoteCatalogueResponse) GetChange() *CatalogueChange {
@@ -4805,7 +5070,7 @@ type WithdrawCatalogueRequest struct {
 
 func (x *WithdrawCatalogueRequest) Reset() {
 	*x = WithdrawCatalogueRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[75]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4817,7 +5082,7 @@ func (x *WithdrawCatalogueRequest) String() string {
 func (*WithdrawCatalogueRequest) ProtoMessage() {}
 
 func (x *WithdrawCatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[75]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4830,7 +5095,7 @@ func (x *WithdrawCatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawCatalogueRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawCatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *WithdrawCatalogueRequest) GetChangeId() string {
@@ -4849,7 +5114,7 @@ type WithdrawCatalogueResponse struct {
 
 func (x *WithdrawCatalogueResponse) Reset() {
 	*x = WithdrawCatalogueResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[76]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4861,7 +5126,7 @@ func (x *WithdrawCatalogueResponse) String() string {
 func (*WithdrawCatalogueResponse) ProtoMessage() {}
 
 func (x *WithdrawCatalogueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[76]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4874,7 +5139,7 @@ func (x *WithdrawCatalogueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawCatalogueResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawCatalogueResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *WithdrawCatalogueResponse) GetChange() *CatalogueChange {
@@ -4894,7 +5159,7 @@ type ApplyPolicyRequest struct {
 
 func (x *ApplyPolicyRequest) Reset() {
 	*x = ApplyPolicyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[77]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4906,7 +5171,7 @@ func (x *ApplyPolicyRequest) String() string {
 func (*ApplyPolicyRequest) ProtoMessage() {}
 
 func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[77]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4919,7 +5184,7 @@ func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ApplyPolicyRequest) GetYaml() string {
@@ -4946,7 +5211,7 @@ type ApplyPolicyResponse struct {
 
 func (x *ApplyPolicyResponse) Reset() {
 	*x = ApplyPolicyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[78]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4958,7 +5223,7 @@ func (x *ApplyPolicyResponse) String() string {
 func (*ApplyPolicyResponse) ProtoMessage() {}
 
 func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[78]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4971,7 +5236,7 @@ func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ApplyPolicyResponse) GetVersion() int64 {
@@ -4996,7 +5261,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[79]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5008,7 +5273,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[79]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5021,7 +5286,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 type GetPolicyResponse struct {
@@ -5036,7 +5301,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[80]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5048,7 +5313,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[80]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5061,7 +5326,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetPolicyResponse) GetVersion() int64 {
@@ -5110,7 +5375,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[81]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5122,7 +5387,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[81]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5135,7 +5400,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Connector) GetName() string {
@@ -5202,7 +5467,7 @@ type AddConnectorRequest struct {
 
 func (x *AddConnectorRequest) Reset() {
 	*x = AddConnectorRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[82]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5214,7 +5479,7 @@ func (x *AddConnectorRequest) String() string {
 func (*AddConnectorRequest) ProtoMessage() {}
 
 func (x *AddConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[82]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5227,7 +5492,7 @@ func (x *AddConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddConnectorRequest.ProtoReflect.Descriptor instead.
 func (*AddConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *AddConnectorRequest) GetName() string {
@@ -5275,7 +5540,7 @@ type AddConnectorResponse struct {
 
 func (x *AddConnectorResponse) Reset() {
 	*x = AddConnectorResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[83]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5287,7 +5552,7 @@ func (x *AddConnectorResponse) String() string {
 func (*AddConnectorResponse) ProtoMessage() {}
 
 func (x *AddConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[83]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5300,7 +5565,7 @@ func (x *AddConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddConnectorResponse.ProtoReflect.Descriptor instead.
 func (*AddConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *AddConnectorResponse) GetConnector() *Connector {
@@ -5325,7 +5590,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[84]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5337,7 +5602,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[84]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5350,7 +5615,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 type ListConnectorsResponse struct {
@@ -5362,7 +5627,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[85]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5374,7 +5639,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[85]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5387,7 +5652,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListConnectorsResponse) GetConnectors() []*Connector {
@@ -5406,7 +5671,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[86]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5418,7 +5683,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[86]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5431,7 +5696,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -5450,7 +5715,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[87]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5462,7 +5727,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[87]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5475,7 +5740,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *TestConnectorResponse) GetChecks() []*ConnectorCheck {
@@ -5497,7 +5762,7 @@ type ConnectorCheck struct {
 
 func (x *ConnectorCheck) Reset() {
 	*x = ConnectorCheck{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[88]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5509,7 +5774,7 @@ func (x *ConnectorCheck) String() string {
 func (*ConnectorCheck) ProtoMessage() {}
 
 func (x *ConnectorCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[88]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5522,7 +5787,7 @@ func (x *ConnectorCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorCheck.ProtoReflect.Descriptor instead.
 func (*ConnectorCheck) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ConnectorCheck) GetName() string {
@@ -5557,7 +5822,7 @@ type CheckConnectorRequest struct {
 
 func (x *CheckConnectorRequest) Reset() {
 	*x = CheckConnectorRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[89]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5569,7 +5834,7 @@ func (x *CheckConnectorRequest) String() string {
 func (*CheckConnectorRequest) ProtoMessage() {}
 
 func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[89]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5582,7 +5847,7 @@ func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorRequest.ProtoReflect.Descriptor instead.
 func (*CheckConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *CheckConnectorRequest) GetConfig() string {
@@ -5615,7 +5880,7 @@ type CheckConnectorResponse struct {
 
 func (x *CheckConnectorResponse) Reset() {
 	*x = CheckConnectorResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[90]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5627,7 +5892,7 @@ func (x *CheckConnectorResponse) String() string {
 func (*CheckConnectorResponse) ProtoMessage() {}
 
 func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[90]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5640,7 +5905,7 @@ func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorResponse.ProtoReflect.Descriptor instead.
 func (*CheckConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *CheckConnectorResponse) GetProblems() []*Problem {
@@ -5659,7 +5924,7 @@ type RemoveConnectorRequest struct {
 
 func (x *RemoveConnectorRequest) Reset() {
 	*x = RemoveConnectorRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[91]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5671,7 +5936,7 @@ func (x *RemoveConnectorRequest) String() string {
 func (*RemoveConnectorRequest) ProtoMessage() {}
 
 func (x *RemoveConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[91]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5684,7 +5949,7 @@ func (x *RemoveConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveConnectorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *RemoveConnectorRequest) GetName() string {
@@ -5702,7 +5967,7 @@ type RemoveConnectorResponse struct {
 
 func (x *RemoveConnectorResponse) Reset() {
 	*x = RemoveConnectorResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[92]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5714,7 +5979,7 @@ func (x *RemoveConnectorResponse) String() string {
 func (*RemoveConnectorResponse) ProtoMessage() {}
 
 func (x *RemoveConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[92]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5727,7 +5992,7 @@ func (x *RemoveConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveConnectorResponse.ProtoReflect.Descriptor instead.
 func (*RemoveConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 // Credential is one row of a device's or person's inventory.
@@ -5751,7 +6016,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[93]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5763,7 +6028,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[93]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5776,7 +6041,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *Credential) GetCredentialId() string {
@@ -5872,7 +6137,7 @@ type AddCredentialRequest struct {
 
 func (x *AddCredentialRequest) Reset() {
 	*x = AddCredentialRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5884,7 +6149,7 @@ func (x *AddCredentialRequest) String() string {
 func (*AddCredentialRequest) ProtoMessage() {}
 
 func (x *AddCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[94]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5897,7 +6162,7 @@ func (x *AddCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCredentialRequest.ProtoReflect.Descriptor instead.
 func (*AddCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *AddCredentialRequest) GetConnector() string {
@@ -5958,7 +6223,7 @@ type AddCredentialResponse struct {
 
 func (x *AddCredentialResponse) Reset() {
 	*x = AddCredentialResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5970,7 +6235,7 @@ func (x *AddCredentialResponse) String() string {
 func (*AddCredentialResponse) ProtoMessage() {}
 
 func (x *AddCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[95]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5983,7 +6248,7 @@ func (x *AddCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCredentialResponse.ProtoReflect.Descriptor instead.
 func (*AddCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *AddCredentialResponse) GetCredential() *Credential {
@@ -6003,7 +6268,7 @@ type ListCredentialsRequest struct {
 
 func (x *ListCredentialsRequest) Reset() {
 	*x = ListCredentialsRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6015,7 +6280,7 @@ func (x *ListCredentialsRequest) String() string {
 func (*ListCredentialsRequest) ProtoMessage() {}
 
 func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[96]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6028,7 +6293,7 @@ func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCredentialsRequest.ProtoReflect.Descriptor instead.
 func (*ListCredentialsRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *ListCredentialsRequest) GetDevice() string {
@@ -6054,7 +6319,7 @@ type ListCredentialsResponse struct {
 
 func (x *ListCredentialsResponse) Reset() {
 	*x = ListCredentialsResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6066,7 +6331,7 @@ func (x *ListCredentialsResponse) String() string {
 func (*ListCredentialsResponse) ProtoMessage() {}
 
 func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[97]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6079,7 +6344,7 @@ func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCredentialsResponse.ProtoReflect.Descriptor instead.
 func (*ListCredentialsResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ListCredentialsResponse) GetCredentials() []*Credential {
@@ -6097,7 +6362,7 @@ type GetEvidenceKeyRequest struct {
 
 func (x *GetEvidenceKeyRequest) Reset() {
 	*x = GetEvidenceKeyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6109,7 +6374,7 @@ func (x *GetEvidenceKeyRequest) String() string {
 func (*GetEvidenceKeyRequest) ProtoMessage() {}
 
 func (x *GetEvidenceKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[98]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6122,7 +6387,7 @@ func (x *GetEvidenceKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 type GetEvidenceKeyResponse struct {
@@ -6135,7 +6400,7 @@ type GetEvidenceKeyResponse struct {
 
 func (x *GetEvidenceKeyResponse) Reset() {
 	*x = GetEvidenceKeyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[99]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6147,7 +6412,7 @@ func (x *GetEvidenceKeyResponse) String() string {
 func (*GetEvidenceKeyResponse) ProtoMessage() {}
 
 func (x *GetEvidenceKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[99]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6160,7 +6425,7 @@ func (x *GetEvidenceKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *GetEvidenceKeyResponse) GetKey() string {
@@ -6179,7 +6444,7 @@ type ExportEvidenceRequest struct {
 
 func (x *ExportEvidenceRequest) Reset() {
 	*x = ExportEvidenceRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[100]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6191,7 +6456,7 @@ func (x *ExportEvidenceRequest) String() string {
 func (*ExportEvidenceRequest) ProtoMessage() {}
 
 func (x *ExportEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[100]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6204,7 +6469,7 @@ func (x *ExportEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ExportEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *ExportEvidenceRequest) GetCutId() string {
@@ -6223,7 +6488,7 @@ type ExportEvidenceResponse struct {
 
 func (x *ExportEvidenceResponse) Reset() {
 	*x = ExportEvidenceResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[101]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6235,7 +6500,7 @@ func (x *ExportEvidenceResponse) String() string {
 func (*ExportEvidenceResponse) ProtoMessage() {}
 
 func (x *ExportEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[101]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6248,7 +6513,7 @@ func (x *ExportEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ExportEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *ExportEvidenceResponse) GetExport() []byte {
@@ -6266,7 +6531,7 @@ type CheckEvidenceRequest struct {
 
 func (x *CheckEvidenceRequest) Reset() {
 	*x = CheckEvidenceRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[102]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6278,7 +6543,7 @@ func (x *CheckEvidenceRequest) String() string {
 func (*CheckEvidenceRequest) ProtoMessage() {}
 
 func (x *CheckEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[102]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6291,7 +6556,7 @@ func (x *CheckEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*CheckEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 type CheckEvidenceResponse struct {
@@ -6306,7 +6571,7 @@ type CheckEvidenceResponse struct {
 
 func (x *CheckEvidenceResponse) Reset() {
 	*x = CheckEvidenceResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[103]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6318,7 +6583,7 @@ func (x *CheckEvidenceResponse) String() string {
 func (*CheckEvidenceResponse) ProtoMessage() {}
 
 func (x *CheckEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[103]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6331,7 +6596,7 @@ func (x *CheckEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*CheckEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *CheckEvidenceResponse) GetOk() bool {
@@ -6367,7 +6632,7 @@ type CreateUserRequest struct {
 
 func (x *CreateUserRequest) Reset() {
 	*x = CreateUserRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[104]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6379,7 +6644,7 @@ func (x *CreateUserRequest) String() string {
 func (*CreateUserRequest) ProtoMessage() {}
 
 func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[104]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6392,7 +6657,7 @@ func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
 func (*CreateUserRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *CreateUserRequest) GetName() string {
@@ -6425,7 +6690,7 @@ type CreateUserResponse struct {
 
 func (x *CreateUserResponse) Reset() {
 	*x = CreateUserResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[105]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6437,7 +6702,7 @@ func (x *CreateUserResponse) String() string {
 func (*CreateUserResponse) ProtoMessage() {}
 
 func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[105]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6450,7 +6715,7 @@ func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserResponse.ProtoReflect.Descriptor instead.
 func (*CreateUserResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *CreateUserResponse) GetUser() *User {
@@ -6468,7 +6733,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[106]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6480,7 +6745,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[106]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6493,7 +6758,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 type ListUsersResponse struct {
@@ -6505,7 +6770,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[107]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6517,7 +6782,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[107]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6530,7 +6795,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -6549,7 +6814,7 @@ type RemoveUserRequest struct {
 
 func (x *RemoveUserRequest) Reset() {
 	*x = RemoveUserRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[108]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6561,7 +6826,7 @@ func (x *RemoveUserRequest) String() string {
 func (*RemoveUserRequest) ProtoMessage() {}
 
 func (x *RemoveUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[108]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6574,7 +6839,7 @@ func (x *RemoveUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUserRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUserRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{108}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *RemoveUserRequest) GetName() string {
@@ -6592,7 +6857,7 @@ type RemoveUserResponse struct {
 
 func (x *RemoveUserResponse) Reset() {
 	*x = RemoveUserResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[109]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6604,7 +6869,7 @@ func (x *RemoveUserResponse) String() string {
 func (*RemoveUserResponse) ProtoMessage() {}
 
 func (x *RemoveUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[109]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6617,7 +6882,7 @@ func (x *RemoveUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUserResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUserResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{109}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{111}
 }
 
 // User is an operator's account.
@@ -6633,7 +6898,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[110]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6645,7 +6910,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[110]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6658,7 +6923,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{110}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *User) GetName() string {
@@ -6700,7 +6965,7 @@ type CreateAPIKeyRequest struct {
 
 func (x *CreateAPIKeyRequest) Reset() {
 	*x = CreateAPIKeyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[111]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6712,7 +6977,7 @@ func (x *CreateAPIKeyRequest) String() string {
 func (*CreateAPIKeyRequest) ProtoMessage() {}
 
 func (x *CreateAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[111]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6725,7 +6990,7 @@ func (x *CreateAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{111}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *CreateAPIKeyRequest) GetName() string {
@@ -6758,7 +7023,7 @@ type CreateAPIKeyResponse struct {
 
 func (x *CreateAPIKeyResponse) Reset() {
 	*x = CreateAPIKeyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[112]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6770,7 +7035,7 @@ func (x *CreateAPIKeyResponse) String() string {
 func (*CreateAPIKeyResponse) ProtoMessage() {}
 
 func (x *CreateAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[112]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6783,7 +7048,7 @@ func (x *CreateAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{112}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *CreateAPIKeyResponse) GetApiKey() string {
@@ -6801,7 +7066,7 @@ type ListAPIKeysRequest struct {
 
 func (x *ListAPIKeysRequest) Reset() {
 	*x = ListAPIKeysRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[113]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6813,7 +7078,7 @@ func (x *ListAPIKeysRequest) String() string {
 func (*ListAPIKeysRequest) ProtoMessage() {}
 
 func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[113]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6826,7 +7091,7 @@ func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPIKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListAPIKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{113}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{115}
 }
 
 type ListAPIKeysResponse struct {
@@ -6838,7 +7103,7 @@ type ListAPIKeysResponse struct {
 
 func (x *ListAPIKeysResponse) Reset() {
 	*x = ListAPIKeysResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[114]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6850,7 +7115,7 @@ func (x *ListAPIKeysResponse) String() string {
 func (*ListAPIKeysResponse) ProtoMessage() {}
 
 func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[114]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6863,7 +7128,7 @@ func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPIKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListAPIKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{114}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *ListAPIKeysResponse) GetApiKeys() []*APIKey {
@@ -6883,7 +7148,7 @@ type RevokeAPIKeyRequest struct {
 
 func (x *RevokeAPIKeyRequest) Reset() {
 	*x = RevokeAPIKeyRequest{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[115]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6895,7 +7160,7 @@ func (x *RevokeAPIKeyRequest) String() string {
 func (*RevokeAPIKeyRequest) ProtoMessage() {}
 
 func (x *RevokeAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[115]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6908,7 +7173,7 @@ func (x *RevokeAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{115}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *RevokeAPIKeyRequest) GetName() string {
@@ -6927,7 +7192,7 @@ type RevokeAPIKeyResponse struct {
 
 func (x *RevokeAPIKeyResponse) Reset() {
 	*x = RevokeAPIKeyResponse{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[116]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6939,7 +7204,7 @@ func (x *RevokeAPIKeyResponse) String() string {
 func (*RevokeAPIKeyResponse) ProtoMessage() {}
 
 func (x *RevokeAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[116]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6952,7 +7217,7 @@ func (x *RevokeAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{116}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *RevokeAPIKeyResponse) GetApiKey() *APIKey {
@@ -6978,7 +7243,7 @@ type APIKey struct {
 
 func (x *APIKey) Reset() {
 	*x = APIKey{}
-	mi := &file_cutoff_v1_admin_proto_msgTypes[117]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6990,7 +7255,7 @@ func (x *APIKey) String() string {
 func (*APIKey) ProtoMessage() {}
 
 func (x *APIKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_admin_proto_msgTypes[117]
+	mi := &file_cutoff_v1_admin_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7003,7 +7268,7 @@ func (x *APIKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
 func (*APIKey) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{117}
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *APIKey) GetId() string {
@@ -7048,6 +7313,456 @@ func (x *APIKey) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+type LiftByFileRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	CutId  string                 `protobuf:"bytes,1,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
+	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// request is the device's file.
+	Request       []byte `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftByFileRequest) Reset() {
+	*x = LiftByFileRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[120]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftByFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftByFileRequest) ProtoMessage() {}
+
+func (x *LiftByFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[120]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftByFileRequest.ProtoReflect.Descriptor instead.
+func (*LiftByFileRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{120}
+}
+
+func (x *LiftByFileRequest) GetCutId() string {
+	if x != nil {
+		return x.CutId
+	}
+	return ""
+}
+
+func (x *LiftByFileRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *LiftByFileRequest) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type LiftByFileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Cut   *Cut                   `protobuf:"bytes,1,opt,name=cut,proto3" json:"cut,omitempty"`
+	// answer is the file for the device.
+	Answer        []byte `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftByFileResponse) Reset() {
+	*x = LiftByFileResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[121]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftByFileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftByFileResponse) ProtoMessage() {}
+
+func (x *LiftByFileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[121]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftByFileResponse.ProtoReflect.Descriptor instead.
+func (*LiftByFileResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{121}
+}
+
+func (x *LiftByFileResponse) GetCut() *Cut {
+	if x != nil {
+		return x.Cut
+	}
+	return nil
+}
+
+func (x *LiftByFileResponse) GetAnswer() []byte {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+type ExtendLeaseRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Device string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	ForMs  int64                  `protobuf:"varint,2,opt,name=for_ms,json=forMs,proto3" json:"for_ms,omitempty"`
+	// file asks for a signed file; else a code is answered.
+	File          bool   `protobuf:"varint,3,opt,name=file,proto3" json:"file,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExtendLeaseRequest) Reset() {
+	*x = ExtendLeaseRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[122]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendLeaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendLeaseRequest) ProtoMessage() {}
+
+func (x *ExtendLeaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[122]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendLeaseRequest.ProtoReflect.Descriptor instead.
+func (*ExtendLeaseRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{122}
+}
+
+func (x *ExtendLeaseRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *ExtendLeaseRequest) GetForMs() int64 {
+	if x != nil {
+		return x.ForMs
+	}
+	return 0
+}
+
+func (x *ExtendLeaseRequest) GetFile() bool {
+	if x != nil {
+		return x.File
+	}
+	return false
+}
+
+func (x *ExtendLeaseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ExtendLeaseResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	Hostname string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	ForMs    int64                  `protobuf:"varint,3,opt,name=for_ms,json=forMs,proto3" json:"for_ms,omitempty"`
+	Code     string                 `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	File     []byte                 `protobuf:"bytes,5,opt,name=file,proto3" json:"file,omitempty"`
+	// granted_until is until when the device may trust itself at most.
+	GrantedUntil  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=granted_until,json=grantedUntil,proto3" json:"granted_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExtendLeaseResponse) Reset() {
+	*x = ExtendLeaseResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[123]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendLeaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendLeaseResponse) ProtoMessage() {}
+
+func (x *ExtendLeaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[123]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendLeaseResponse.ProtoReflect.Descriptor instead.
+func (*ExtendLeaseResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{123}
+}
+
+func (x *ExtendLeaseResponse) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *ExtendLeaseResponse) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *ExtendLeaseResponse) GetForMs() int64 {
+	if x != nil {
+		return x.ForMs
+	}
+	return 0
+}
+
+func (x *ExtendLeaseResponse) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *ExtendLeaseResponse) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *ExtendLeaseResponse) GetGrantedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GrantedUntil
+	}
+	return nil
+}
+
+type ExportLeasesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	ForMs         int64                  `protobuf:"varint,2,opt,name=for_ms,json=forMs,proto3" json:"for_ms,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportLeasesRequest) Reset() {
+	*x = ExportLeasesRequest{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[124]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportLeasesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportLeasesRequest) ProtoMessage() {}
+
+func (x *ExportLeasesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[124]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportLeasesRequest.ProtoReflect.Descriptor instead.
+func (*ExportLeasesRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{124}
+}
+
+func (x *ExportLeasesRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ExportLeasesRequest) GetForMs() int64 {
+	if x != nil {
+		return x.ForMs
+	}
+	return 0
+}
+
+func (x *ExportLeasesRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ExportLeasesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Files []*LeaseFile           `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	// left_out counts devices that get none: warned, silent, cut or not trusted.
+	LeftOut       int32 `protobuf:"varint,2,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportLeasesResponse) Reset() {
+	*x = ExportLeasesResponse{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[125]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportLeasesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportLeasesResponse) ProtoMessage() {}
+
+func (x *ExportLeasesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[125]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportLeasesResponse.ProtoReflect.Descriptor instead.
+func (*ExportLeasesResponse) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{125}
+}
+
+func (x *ExportLeasesResponse) GetFiles() []*LeaseFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ExportLeasesResponse) GetLeftOut() int32 {
+	if x != nil {
+		return x.LeftOut
+	}
+	return 0
+}
+
+type LeaseFile struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// name is the file's name on a mirror; it tells nothing of the device.
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	File          []byte                 `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	GrantedUntil  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=granted_until,json=grantedUntil,proto3" json:"granted_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseFile) Reset() {
+	*x = LeaseFile{}
+	mi := &file_cutoff_v1_admin_proto_msgTypes[126]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseFile) ProtoMessage() {}
+
+func (x *LeaseFile) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_admin_proto_msgTypes[126]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseFile.ProtoReflect.Descriptor instead.
+func (*LeaseFile) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_admin_proto_rawDescGZIP(), []int{126}
+}
+
+func (x *LeaseFile) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *LeaseFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LeaseFile) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *LeaseFile) GetGrantedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GrantedUntil
+	}
+	return nil
+}
+
 var File_cutoff_v1_admin_proto protoreflect.FileDescriptor
 
 const file_cutoff_v1_admin_proto_rawDesc = "" +
@@ -7075,7 +7790,7 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x14\n" +
 	"\x05state\x18\x06 \x01(\tR\x05state\x12\x1d\n" +
 	"\n" +
-	"created_by\x18\a \x01(\tR\tcreatedBy\"\xb0\x05\n" +
+	"created_by\x18\a \x01(\tR\tcreatedBy\"\xb9\a\n" +
 	"\x06Device\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x1a\n" +
 	"\bhostname\x18\x02 \x01(\tR\bhostname\x12\x14\n" +
@@ -7098,7 +7813,14 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"posture_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tpostureAt\x127\n" +
 	"\vcredentials\x18\x11 \x03(\v2\x15.cutoff.v1.CredentialR\vcredentials\x12/\n" +
-	"\bdecision\x18\x12 \x01(\v2\x13.cutoff.v1.DecisionR\bdecision\"e\n" +
+	"\bdecision\x18\x12 \x01(\v2\x13.cutoff.v1.DecisionR\bdecision\x12\x14\n" +
+	"\x05facts\x18\x13 \x03(\tR\x05facts\x12\x18\n" +
+	"\asilence\x18\x14 \x01(\tR\asilence\x12=\n" +
+	"\fsilent_since\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vsilentSince\x123\n" +
+	"\aseal_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\x06sealAt\x125\n" +
+	"\bpurge_at\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\apurgeAt\x12\x12\n" +
+	"\x04todo\x18\x18 \x01(\tR\x04todo\x12\x18\n" +
+	"\aremoval\x18\x19 \x01(\tR\aremoval\"e\n" +
 	"\vPostureFact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05known\x18\x02 \x01(\bR\x05known\x12\x14\n" +
@@ -7131,6 +7853,11 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\x13RetireDeviceRequest\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\"A\n" +
 	"\x14RetireDeviceResponse\x12)\n" +
+	"\x06device\x18\x01 \x01(\v2\x11.cutoff.v1.DeviceR\x06device\"H\n" +
+	"\x16UninstallDeviceRequest\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"D\n" +
+	"\x17UninstallDeviceResponse\x12)\n" +
 	"\x06device\x18\x01 \x01(\v2\x11.cutoff.v1.DeviceR\x06device\"C\n" +
 	"\x13DecideDeviceRequest\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
@@ -7159,7 +7886,7 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
 	"\baccounts\x18\x03 \x03(\v2\x12.cutoff.v1.AccountR\baccounts\"?\n" +
 	"\x12LinkPersonResponse\x12)\n" +
-	"\x06person\x18\x01 \x01(\v2\x11.cutoff.v1.PersonR\x06person\"\xad\x03\n" +
+	"\x06person\x18\x01 \x01(\v2\x11.cutoff.v1.PersonR\x06person\"\xdc\x04\n" +
 	"\x05Group\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x17\n" +
 	"\awarn_ms\x18\x02 \x01(\x03R\x06warnMs\x12\x17\n" +
@@ -7177,10 +7904,20 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\x06enrich\x18\r \x01(\bR\x06enrich\x12\x1d\n" +
 	"\n" +
 	"work_trees\x18\x0e \x03(\tR\tworkTrees\x12+\n" +
-	"\x11catalogue_version\x18\x0f \x01(\x03R\x10catalogueVersion\"\x13\n" +
+	"\x11catalogue_version\x18\x0f \x01(\x03R\x10catalogueVersion\x12\x1b\n" +
+	"\ton_tamper\x18\x10 \x01(\tR\bonTamper\x12 \n" +
+	"\fboot_toll_ms\x18\x11 \x01(\x03R\n" +
+	"bootTollMs\x12\x1b\n" +
+	"\tauto_lift\x18\x12 \x01(\bR\bautoLift\x12\x1d\n" +
+	"\n" +
+	"stopped_ms\x18\x13 \x01(\x03R\tstoppedMs\x12\x12\n" +
+	"\x04help\x18\x14 \x01(\tR\x04help\x12\x1e\n" +
+	"\n" +
+	"privileged\x18\x15 \x01(\bR\n" +
+	"privileged\"\x13\n" +
 	"\x11ListGroupsRequest\">\n" +
 	"\x12ListGroupsResponse\x12(\n" +
-	"\x06groups\x18\x01 \x03(\v2\x10.cutoff.v1.GroupR\x06groups\"\xdc\x04\n" +
+	"\x06groups\x18\x01 \x03(\v2\x10.cutoff.v1.GroupR\x06groups\"\xfd\x06\n" +
 	"\x0fSetGroupRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1c\n" +
 	"\awarn_ms\x18\x02 \x01(\x03H\x00R\x06warnMs\x88\x01\x01\x12\x1c\n" +
@@ -7197,7 +7934,18 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\x06enrich\x18\f \x01(\bH\bR\x06enrich\x88\x01\x01\x12/\n" +
 	"\n" +
 	"work_trees\x18\r \x01(\v2\x10.cutoff.v1.TextsR\tworkTrees\x12\x14\n" +
-	"\x05wider\x18\x0e \x01(\bR\x05widerB\n" +
+	"\x05wider\x18\x0e \x01(\bR\x05wider\x12 \n" +
+	"\ton_tamper\x18\x0f \x01(\tH\tR\bonTamper\x88\x01\x01\x12%\n" +
+	"\fboot_toll_ms\x18\x10 \x01(\x03H\n" +
+	"R\n" +
+	"bootTollMs\x88\x01\x01\x12 \n" +
+	"\tauto_lift\x18\x11 \x01(\bH\vR\bautoLift\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"stopped_ms\x18\x12 \x01(\x03H\fR\tstoppedMs\x88\x01\x01\x12\x17\n" +
+	"\x04help\x18\x13 \x01(\tH\rR\x04help\x88\x01\x01\x12#\n" +
+	"\n" +
+	"privileged\x18\x14 \x01(\bH\x0eR\n" +
+	"privileged\x88\x01\x01B\n" +
 	"\n" +
 	"\b_warn_msB\n" +
 	"\n" +
@@ -7212,7 +7960,15 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"_approvalsB\n" +
 	"\n" +
 	"\b_keyringB\t\n" +
-	"\a_enrich\"\x1f\n" +
+	"\a_enrichB\f\n" +
+	"\n" +
+	"_on_tamperB\x0f\n" +
+	"\r_boot_toll_msB\f\n" +
+	"\n" +
+	"_auto_liftB\r\n" +
+	"\v_stopped_msB\a\n" +
+	"\x05_helpB\r\n" +
+	"\v_privileged\"\x1f\n" +
 	"\x05Texts\x12\x16\n" +
 	"\x06values\x18\x01 \x03(\tR\x06values\":\n" +
 	"\x10SetGroupResponse\x12&\n" +
@@ -7575,7 +8331,38 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\x9b\x1d\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\\\n" +
+	"\x11LiftByFileRequest\x12\x15\n" +
+	"\x06cut_id\x18\x01 \x01(\tR\x05cutId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\arequest\x18\x03 \x01(\fR\arequest\"N\n" +
+	"\x12LiftByFileResponse\x12 \n" +
+	"\x03cut\x18\x01 \x01(\v2\x0e.cutoff.v1.CutR\x03cut\x12\x16\n" +
+	"\x06answer\x18\x02 \x01(\fR\x06answer\"o\n" +
+	"\x12ExtendLeaseRequest\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12\x15\n" +
+	"\x06for_ms\x18\x02 \x01(\x03R\x05forMs\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\bR\x04file\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xce\x01\n" +
+	"\x13ExtendLeaseResponse\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x1a\n" +
+	"\bhostname\x18\x02 \x01(\tR\bhostname\x12\x15\n" +
+	"\x06for_ms\x18\x03 \x01(\x03R\x05forMs\x12\x12\n" +
+	"\x04code\x18\x04 \x01(\tR\x04code\x12\x12\n" +
+	"\x04file\x18\x05 \x01(\fR\x04file\x12?\n" +
+	"\rgranted_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fgrantedUntil\"Z\n" +
+	"\x13ExportLeasesRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x15\n" +
+	"\x06for_ms\x18\x02 \x01(\x03R\x05forMs\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"]\n" +
+	"\x14ExportLeasesResponse\x12*\n" +
+	"\x05files\x18\x01 \x03(\v2\x14.cutoff.v1.LeaseFileR\x05files\x12\x19\n" +
+	"\bleft_out\x18\x02 \x01(\x05R\aleftOut\"\x91\x01\n" +
+	"\tLeaseFile\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\fR\x04file\x12?\n" +
+	"\rgranted_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fgrantedUntil2\xe1\x1f\n" +
 	"\fAdminService\x12L\n" +
 	"\vCreateToken\x12\x1d.cutoff.v1.CreateTokenRequest\x1a\x1e.cutoff.v1.CreateTokenResponse\x12I\n" +
 	"\n" +
@@ -7584,7 +8371,8 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\vListDevices\x12\x1d.cutoff.v1.ListDevicesRequest\x1a\x1e.cutoff.v1.ListDevicesResponse\x12F\n" +
 	"\tGetDevice\x12\x1b.cutoff.v1.GetDeviceRequest\x1a\x1c.cutoff.v1.GetDeviceResponse\x12O\n" +
 	"\fAssignDevice\x12\x1e.cutoff.v1.AssignDeviceRequest\x1a\x1f.cutoff.v1.AssignDeviceResponse\x12O\n" +
-	"\fRetireDevice\x12\x1e.cutoff.v1.RetireDeviceRequest\x1a\x1f.cutoff.v1.RetireDeviceResponse\x12O\n" +
+	"\fRetireDevice\x12\x1e.cutoff.v1.RetireDeviceRequest\x1a\x1f.cutoff.v1.RetireDeviceResponse\x12X\n" +
+	"\x0fUninstallDevice\x12!.cutoff.v1.UninstallDeviceRequest\x1a\".cutoff.v1.UninstallDeviceResponse\x12O\n" +
 	"\fDecideDevice\x12\x1e.cutoff.v1.DecideDeviceRequest\x1a\x1f.cutoff.v1.DecideDeviceResponse\x12I\n" +
 	"\n" +
 	"ListPeople\x12\x1c.cutoff.v1.ListPeopleRequest\x1a\x1d.cutoff.v1.ListPeopleResponse\x12F\n" +
@@ -7603,7 +8391,11 @@ const file_cutoff_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"ApproveCut\x12\x1c.cutoff.v1.ApproveCutRequest\x1a\x1d.cutoff.v1.ApproveCutResponse\x12F\n" +
 	"\tRefuseCut\x12\x1b.cutoff.v1.RefuseCutRequest\x1a\x1c.cutoff.v1.RefuseCutResponse\x12@\n" +
-	"\aLiftCut\x12\x19.cutoff.v1.LiftCutRequest\x1a\x1a.cutoff.v1.LiftCutResponse\x12L\n" +
+	"\aLiftCut\x12\x19.cutoff.v1.LiftCutRequest\x1a\x1a.cutoff.v1.LiftCutResponse\x12I\n" +
+	"\n" +
+	"LiftByFile\x12\x1c.cutoff.v1.LiftByFileRequest\x1a\x1d.cutoff.v1.LiftByFileResponse\x12L\n" +
+	"\vExtendLease\x12\x1d.cutoff.v1.ExtendLeaseRequest\x1a\x1e.cutoff.v1.ExtendLeaseResponse\x12Q\n" +
+	"\fExportLeases\x12\x1e.cutoff.v1.ExportLeasesRequest\x1a\x1f.cutoff.v1.ExportLeasesResponse0\x01\x12L\n" +
 	"\vCheckPolicy\x12\x1d.cutoff.v1.CheckPolicyRequest\x1a\x1e.cutoff.v1.CheckPolicyResponse\x12L\n" +
 	"\vApplyPolicy\x12\x1d.cutoff.v1.ApplyPolicyRequest\x1a\x1e.cutoff.v1.ApplyPolicyResponse\x12F\n" +
 	"\tGetPolicy\x12\x1b.cutoff.v1.GetPolicyRequest\x1a\x1c.cutoff.v1.GetPolicyResponse\x12[\n" +
@@ -7645,7 +8437,7 @@ func file_cutoff_v1_admin_proto_rawDescGZIP() []byte {
 	return file_cutoff_v1_admin_proto_rawDescData
 }
 
-var file_cutoff_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 119)
+var file_cutoff_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 128)
 var file_cutoff_v1_admin_proto_goTypes = []any{
 	(*CreateTokenRequest)(nil),        // 0: cutoff.v1.CreateTokenRequest
 	(*CreateTokenResponse)(nil),       // 1: cutoff.v1.CreateTokenResponse
@@ -7666,303 +8458,328 @@ var file_cutoff_v1_admin_proto_goTypes = []any{
 	(*AssignDeviceResponse)(nil),      // 16: cutoff.v1.AssignDeviceResponse
 	(*RetireDeviceRequest)(nil),       // 17: cutoff.v1.RetireDeviceRequest
 	(*RetireDeviceResponse)(nil),      // 18: cutoff.v1.RetireDeviceResponse
-	(*DecideDeviceRequest)(nil),       // 19: cutoff.v1.DecideDeviceRequest
-	(*DecideDeviceResponse)(nil),      // 20: cutoff.v1.DecideDeviceResponse
-	(*Person)(nil),                    // 21: cutoff.v1.Person
-	(*Account)(nil),                   // 22: cutoff.v1.Account
-	(*ListPeopleRequest)(nil),         // 23: cutoff.v1.ListPeopleRequest
-	(*ListPeopleResponse)(nil),        // 24: cutoff.v1.ListPeopleResponse
-	(*GetPersonRequest)(nil),          // 25: cutoff.v1.GetPersonRequest
-	(*GetPersonResponse)(nil),         // 26: cutoff.v1.GetPersonResponse
-	(*LinkPersonRequest)(nil),         // 27: cutoff.v1.LinkPersonRequest
-	(*LinkPersonResponse)(nil),        // 28: cutoff.v1.LinkPersonResponse
-	(*Group)(nil),                     // 29: cutoff.v1.Group
-	(*ListGroupsRequest)(nil),         // 30: cutoff.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),        // 31: cutoff.v1.ListGroupsResponse
-	(*SetGroupRequest)(nil),           // 32: cutoff.v1.SetGroupRequest
-	(*Texts)(nil),                     // 33: cutoff.v1.Texts
-	(*SetGroupResponse)(nil),          // 34: cutoff.v1.SetGroupResponse
-	(*Cut)(nil),                       // 35: cutoff.v1.Cut
-	(*CutItem)(nil),                   // 36: cutoff.v1.CutItem
-	(*CutStep)(nil),                   // 37: cutoff.v1.CutStep
-	(*Approval)(nil),                  // 38: cutoff.v1.Approval
-	(*OpenCutRequest)(nil),            // 39: cutoff.v1.OpenCutRequest
-	(*OpenCutResponse)(nil),           // 40: cutoff.v1.OpenCutResponse
-	(*PreviewCutRequest)(nil),         // 41: cutoff.v1.PreviewCutRequest
-	(*PreviewCutResponse)(nil),        // 42: cutoff.v1.PreviewCutResponse
-	(*PreviewDevice)(nil),             // 43: cutoff.v1.PreviewDevice
-	(*ListCutsRequest)(nil),           // 44: cutoff.v1.ListCutsRequest
-	(*ListCutsResponse)(nil),          // 45: cutoff.v1.ListCutsResponse
-	(*GetCutRequest)(nil),             // 46: cutoff.v1.GetCutRequest
-	(*GetCutResponse)(nil),            // 47: cutoff.v1.GetCutResponse
-	(*WatchCutRequest)(nil),           // 48: cutoff.v1.WatchCutRequest
-	(*WatchCutResponse)(nil),          // 49: cutoff.v1.WatchCutResponse
-	(*ApproveCutRequest)(nil),         // 50: cutoff.v1.ApproveCutRequest
-	(*ApproveCutResponse)(nil),        // 51: cutoff.v1.ApproveCutResponse
-	(*RefuseCutRequest)(nil),          // 52: cutoff.v1.RefuseCutRequest
-	(*RefuseCutResponse)(nil),         // 53: cutoff.v1.RefuseCutResponse
-	(*LiftCutRequest)(nil),            // 54: cutoff.v1.LiftCutRequest
-	(*LiftCutResponse)(nil),           // 55: cutoff.v1.LiftCutResponse
-	(*CheckPolicyRequest)(nil),        // 56: cutoff.v1.CheckPolicyRequest
-	(*CheckPolicyResponse)(nil),       // 57: cutoff.v1.CheckPolicyResponse
-	(*Problem)(nil),                   // 58: cutoff.v1.Problem
-	(*CatalogueChange)(nil),           // 59: cutoff.v1.CatalogueChange
-	(*CatalogueCount)(nil),            // 60: cutoff.v1.CatalogueCount
-	(*CatalogueGroupCount)(nil),       // 61: cutoff.v1.CatalogueGroupCount
-	(*FileProblem)(nil),               // 62: cutoff.v1.FileProblem
-	(*ProposeCatalogueRequest)(nil),   // 63: cutoff.v1.ProposeCatalogueRequest
-	(*ProposeCatalogueResponse)(nil),  // 64: cutoff.v1.ProposeCatalogueResponse
-	(*ListCatalogueRequest)(nil),      // 65: cutoff.v1.ListCatalogueRequest
-	(*ListCatalogueResponse)(nil),     // 66: cutoff.v1.ListCatalogueResponse
-	(*GetCatalogueRequest)(nil),       // 67: cutoff.v1.GetCatalogueRequest
-	(*GetCatalogueResponse)(nil),      // 68: cutoff.v1.GetCatalogueResponse
-	(*CountCatalogueRequest)(nil),     // 69: cutoff.v1.CountCatalogueRequest
-	(*CountCatalogueResponse)(nil),    // 70: cutoff.v1.CountCatalogueResponse
-	(*ApproveCatalogueRequest)(nil),   // 71: cutoff.v1.ApproveCatalogueRequest
-	(*ApproveCatalogueResponse)(nil),  // 72: cutoff.v1.ApproveCatalogueResponse
-	(*PromoteCatalogueRequest)(nil),   // 73: cutoff.v1.PromoteCatalogueRequest
-	(*PromoteCatalogueResponse)(nil),  // 74: cutoff.v1.PromoteCatalogueResponse
-	(*WithdrawCatalogueRequest)(nil),  // 75: cutoff.v1.WithdrawCatalogueRequest
-	(*WithdrawCatalogueResponse)(nil), // 76: cutoff.v1.WithdrawCatalogueResponse
-	(*ApplyPolicyRequest)(nil),        // 77: cutoff.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),       // 78: cutoff.v1.ApplyPolicyResponse
-	(*GetPolicyRequest)(nil),          // 79: cutoff.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),         // 80: cutoff.v1.GetPolicyResponse
-	(*Connector)(nil),                 // 81: cutoff.v1.Connector
-	(*AddConnectorRequest)(nil),       // 82: cutoff.v1.AddConnectorRequest
-	(*AddConnectorResponse)(nil),      // 83: cutoff.v1.AddConnectorResponse
-	(*ListConnectorsRequest)(nil),     // 84: cutoff.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),    // 85: cutoff.v1.ListConnectorsResponse
-	(*TestConnectorRequest)(nil),      // 86: cutoff.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),     // 87: cutoff.v1.TestConnectorResponse
-	(*ConnectorCheck)(nil),            // 88: cutoff.v1.ConnectorCheck
-	(*CheckConnectorRequest)(nil),     // 89: cutoff.v1.CheckConnectorRequest
-	(*CheckConnectorResponse)(nil),    // 90: cutoff.v1.CheckConnectorResponse
-	(*RemoveConnectorRequest)(nil),    // 91: cutoff.v1.RemoveConnectorRequest
-	(*RemoveConnectorResponse)(nil),   // 92: cutoff.v1.RemoveConnectorResponse
-	(*Credential)(nil),                // 93: cutoff.v1.Credential
-	(*AddCredentialRequest)(nil),      // 94: cutoff.v1.AddCredentialRequest
-	(*AddCredentialResponse)(nil),     // 95: cutoff.v1.AddCredentialResponse
-	(*ListCredentialsRequest)(nil),    // 96: cutoff.v1.ListCredentialsRequest
-	(*ListCredentialsResponse)(nil),   // 97: cutoff.v1.ListCredentialsResponse
-	(*GetEvidenceKeyRequest)(nil),     // 98: cutoff.v1.GetEvidenceKeyRequest
-	(*GetEvidenceKeyResponse)(nil),    // 99: cutoff.v1.GetEvidenceKeyResponse
-	(*ExportEvidenceRequest)(nil),     // 100: cutoff.v1.ExportEvidenceRequest
-	(*ExportEvidenceResponse)(nil),    // 101: cutoff.v1.ExportEvidenceResponse
-	(*CheckEvidenceRequest)(nil),      // 102: cutoff.v1.CheckEvidenceRequest
-	(*CheckEvidenceResponse)(nil),     // 103: cutoff.v1.CheckEvidenceResponse
-	(*CreateUserRequest)(nil),         // 104: cutoff.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),        // 105: cutoff.v1.CreateUserResponse
-	(*ListUsersRequest)(nil),          // 106: cutoff.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),         // 107: cutoff.v1.ListUsersResponse
-	(*RemoveUserRequest)(nil),         // 108: cutoff.v1.RemoveUserRequest
-	(*RemoveUserResponse)(nil),        // 109: cutoff.v1.RemoveUserResponse
-	(*User)(nil),                      // 110: cutoff.v1.User
-	(*CreateAPIKeyRequest)(nil),       // 111: cutoff.v1.CreateAPIKeyRequest
-	(*CreateAPIKeyResponse)(nil),      // 112: cutoff.v1.CreateAPIKeyResponse
-	(*ListAPIKeysRequest)(nil),        // 113: cutoff.v1.ListAPIKeysRequest
-	(*ListAPIKeysResponse)(nil),       // 114: cutoff.v1.ListAPIKeysResponse
-	(*RevokeAPIKeyRequest)(nil),       // 115: cutoff.v1.RevokeAPIKeyRequest
-	(*RevokeAPIKeyResponse)(nil),      // 116: cutoff.v1.RevokeAPIKeyResponse
-	(*APIKey)(nil),                    // 117: cutoff.v1.APIKey
-	nil,                               // 118: cutoff.v1.AddConnectorRequest.SecretsEntry
-	(*timestamppb.Timestamp)(nil),     // 119: google.protobuf.Timestamp
-	(*Identifier)(nil),                // 120: cutoff.v1.Identifier
-	(*CatalogueFile)(nil),             // 121: cutoff.v1.CatalogueFile
+	(*UninstallDeviceRequest)(nil),    // 19: cutoff.v1.UninstallDeviceRequest
+	(*UninstallDeviceResponse)(nil),   // 20: cutoff.v1.UninstallDeviceResponse
+	(*DecideDeviceRequest)(nil),       // 21: cutoff.v1.DecideDeviceRequest
+	(*DecideDeviceResponse)(nil),      // 22: cutoff.v1.DecideDeviceResponse
+	(*Person)(nil),                    // 23: cutoff.v1.Person
+	(*Account)(nil),                   // 24: cutoff.v1.Account
+	(*ListPeopleRequest)(nil),         // 25: cutoff.v1.ListPeopleRequest
+	(*ListPeopleResponse)(nil),        // 26: cutoff.v1.ListPeopleResponse
+	(*GetPersonRequest)(nil),          // 27: cutoff.v1.GetPersonRequest
+	(*GetPersonResponse)(nil),         // 28: cutoff.v1.GetPersonResponse
+	(*LinkPersonRequest)(nil),         // 29: cutoff.v1.LinkPersonRequest
+	(*LinkPersonResponse)(nil),        // 30: cutoff.v1.LinkPersonResponse
+	(*Group)(nil),                     // 31: cutoff.v1.Group
+	(*ListGroupsRequest)(nil),         // 32: cutoff.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),        // 33: cutoff.v1.ListGroupsResponse
+	(*SetGroupRequest)(nil),           // 34: cutoff.v1.SetGroupRequest
+	(*Texts)(nil),                     // 35: cutoff.v1.Texts
+	(*SetGroupResponse)(nil),          // 36: cutoff.v1.SetGroupResponse
+	(*Cut)(nil),                       // 37: cutoff.v1.Cut
+	(*CutItem)(nil),                   // 38: cutoff.v1.CutItem
+	(*CutStep)(nil),                   // 39: cutoff.v1.CutStep
+	(*Approval)(nil),                  // 40: cutoff.v1.Approval
+	(*OpenCutRequest)(nil),            // 41: cutoff.v1.OpenCutRequest
+	(*OpenCutResponse)(nil),           // 42: cutoff.v1.OpenCutResponse
+	(*PreviewCutRequest)(nil),         // 43: cutoff.v1.PreviewCutRequest
+	(*PreviewCutResponse)(nil),        // 44: cutoff.v1.PreviewCutResponse
+	(*PreviewDevice)(nil),             // 45: cutoff.v1.PreviewDevice
+	(*ListCutsRequest)(nil),           // 46: cutoff.v1.ListCutsRequest
+	(*ListCutsResponse)(nil),          // 47: cutoff.v1.ListCutsResponse
+	(*GetCutRequest)(nil),             // 48: cutoff.v1.GetCutRequest
+	(*GetCutResponse)(nil),            // 49: cutoff.v1.GetCutResponse
+	(*WatchCutRequest)(nil),           // 50: cutoff.v1.WatchCutRequest
+	(*WatchCutResponse)(nil),          // 51: cutoff.v1.WatchCutResponse
+	(*ApproveCutRequest)(nil),         // 52: cutoff.v1.ApproveCutRequest
+	(*ApproveCutResponse)(nil),        // 53: cutoff.v1.ApproveCutResponse
+	(*RefuseCutRequest)(nil),          // 54: cutoff.v1.RefuseCutRequest
+	(*RefuseCutResponse)(nil),         // 55: cutoff.v1.RefuseCutResponse
+	(*LiftCutRequest)(nil),            // 56: cutoff.v1.LiftCutRequest
+	(*LiftCutResponse)(nil),           // 57: cutoff.v1.LiftCutResponse
+	(*CheckPolicyRequest)(nil),        // 58: cutoff.v1.CheckPolicyRequest
+	(*CheckPolicyResponse)(nil),       // 59: cutoff.v1.CheckPolicyResponse
+	(*Problem)(nil),                   // 60: cutoff.v1.Problem
+	(*CatalogueChange)(nil),           // 61: cutoff.v1.CatalogueChange
+	(*CatalogueCount)(nil),            // 62: cutoff.v1.CatalogueCount
+	(*CatalogueGroupCount)(nil),       // 63: cutoff.v1.CatalogueGroupCount
+	(*FileProblem)(nil),               // 64: cutoff.v1.FileProblem
+	(*ProposeCatalogueRequest)(nil),   // 65: cutoff.v1.ProposeCatalogueRequest
+	(*ProposeCatalogueResponse)(nil),  // 66: cutoff.v1.ProposeCatalogueResponse
+	(*ListCatalogueRequest)(nil),      // 67: cutoff.v1.ListCatalogueRequest
+	(*ListCatalogueResponse)(nil),     // 68: cutoff.v1.ListCatalogueResponse
+	(*GetCatalogueRequest)(nil),       // 69: cutoff.v1.GetCatalogueRequest
+	(*GetCatalogueResponse)(nil),      // 70: cutoff.v1.GetCatalogueResponse
+	(*CountCatalogueRequest)(nil),     // 71: cutoff.v1.CountCatalogueRequest
+	(*CountCatalogueResponse)(nil),    // 72: cutoff.v1.CountCatalogueResponse
+	(*ApproveCatalogueRequest)(nil),   // 73: cutoff.v1.ApproveCatalogueRequest
+	(*ApproveCatalogueResponse)(nil),  // 74: cutoff.v1.ApproveCatalogueResponse
+	(*PromoteCatalogueRequest)(nil),   // 75: cutoff.v1.PromoteCatalogueRequest
+	(*PromoteCatalogueResponse)(nil),  // 76: cutoff.v1.PromoteCatalogueResponse
+	(*WithdrawCatalogueRequest)(nil),  // 77: cutoff.v1.WithdrawCatalogueRequest
+	(*WithdrawCatalogueResponse)(nil), // 78: cutoff.v1.WithdrawCatalogueResponse
+	(*ApplyPolicyRequest)(nil),        // 79: cutoff.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),       // 80: cutoff.v1.ApplyPolicyResponse
+	(*GetPolicyRequest)(nil),          // 81: cutoff.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),         // 82: cutoff.v1.GetPolicyResponse
+	(*Connector)(nil),                 // 83: cutoff.v1.Connector
+	(*AddConnectorRequest)(nil),       // 84: cutoff.v1.AddConnectorRequest
+	(*AddConnectorResponse)(nil),      // 85: cutoff.v1.AddConnectorResponse
+	(*ListConnectorsRequest)(nil),     // 86: cutoff.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),    // 87: cutoff.v1.ListConnectorsResponse
+	(*TestConnectorRequest)(nil),      // 88: cutoff.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),     // 89: cutoff.v1.TestConnectorResponse
+	(*ConnectorCheck)(nil),            // 90: cutoff.v1.ConnectorCheck
+	(*CheckConnectorRequest)(nil),     // 91: cutoff.v1.CheckConnectorRequest
+	(*CheckConnectorResponse)(nil),    // 92: cutoff.v1.CheckConnectorResponse
+	(*RemoveConnectorRequest)(nil),    // 93: cutoff.v1.RemoveConnectorRequest
+	(*RemoveConnectorResponse)(nil),   // 94: cutoff.v1.RemoveConnectorResponse
+	(*Credential)(nil),                // 95: cutoff.v1.Credential
+	(*AddCredentialRequest)(nil),      // 96: cutoff.v1.AddCredentialRequest
+	(*AddCredentialResponse)(nil),     // 97: cutoff.v1.AddCredentialResponse
+	(*ListCredentialsRequest)(nil),    // 98: cutoff.v1.ListCredentialsRequest
+	(*ListCredentialsResponse)(nil),   // 99: cutoff.v1.ListCredentialsResponse
+	(*GetEvidenceKeyRequest)(nil),     // 100: cutoff.v1.GetEvidenceKeyRequest
+	(*GetEvidenceKeyResponse)(nil),    // 101: cutoff.v1.GetEvidenceKeyResponse
+	(*ExportEvidenceRequest)(nil),     // 102: cutoff.v1.ExportEvidenceRequest
+	(*ExportEvidenceResponse)(nil),    // 103: cutoff.v1.ExportEvidenceResponse
+	(*CheckEvidenceRequest)(nil),      // 104: cutoff.v1.CheckEvidenceRequest
+	(*CheckEvidenceResponse)(nil),     // 105: cutoff.v1.CheckEvidenceResponse
+	(*CreateUserRequest)(nil),         // 106: cutoff.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),        // 107: cutoff.v1.CreateUserResponse
+	(*ListUsersRequest)(nil),          // 108: cutoff.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),         // 109: cutoff.v1.ListUsersResponse
+	(*RemoveUserRequest)(nil),         // 110: cutoff.v1.RemoveUserRequest
+	(*RemoveUserResponse)(nil),        // 111: cutoff.v1.RemoveUserResponse
+	(*User)(nil),                      // 112: cutoff.v1.User
+	(*CreateAPIKeyRequest)(nil),       // 113: cutoff.v1.CreateAPIKeyRequest
+	(*CreateAPIKeyResponse)(nil),      // 114: cutoff.v1.CreateAPIKeyResponse
+	(*ListAPIKeysRequest)(nil),        // 115: cutoff.v1.ListAPIKeysRequest
+	(*ListAPIKeysResponse)(nil),       // 116: cutoff.v1.ListAPIKeysResponse
+	(*RevokeAPIKeyRequest)(nil),       // 117: cutoff.v1.RevokeAPIKeyRequest
+	(*RevokeAPIKeyResponse)(nil),      // 118: cutoff.v1.RevokeAPIKeyResponse
+	(*APIKey)(nil),                    // 119: cutoff.v1.APIKey
+	(*LiftByFileRequest)(nil),         // 120: cutoff.v1.LiftByFileRequest
+	(*LiftByFileResponse)(nil),        // 121: cutoff.v1.LiftByFileResponse
+	(*ExtendLeaseRequest)(nil),        // 122: cutoff.v1.ExtendLeaseRequest
+	(*ExtendLeaseResponse)(nil),       // 123: cutoff.v1.ExtendLeaseResponse
+	(*ExportLeasesRequest)(nil),       // 124: cutoff.v1.ExportLeasesRequest
+	(*ExportLeasesResponse)(nil),      // 125: cutoff.v1.ExportLeasesResponse
+	(*LeaseFile)(nil),                 // 126: cutoff.v1.LeaseFile
+	nil,                               // 127: cutoff.v1.AddConnectorRequest.SecretsEntry
+	(*timestamppb.Timestamp)(nil),     // 128: google.protobuf.Timestamp
+	(*Identifier)(nil),                // 129: cutoff.v1.Identifier
+	(*CatalogueFile)(nil),             // 130: cutoff.v1.CatalogueFile
 }
 var file_cutoff_v1_admin_proto_depIdxs = []int32{
 	6,   // 0: cutoff.v1.CreateTokenResponse.info:type_name -> cutoff.v1.Token
 	6,   // 1: cutoff.v1.ListTokensResponse.tokens:type_name -> cutoff.v1.Token
-	119, // 2: cutoff.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	119, // 3: cutoff.v1.Device.last_contact:type_name -> google.protobuf.Timestamp
-	119, // 4: cutoff.v1.Device.lease_until:type_name -> google.protobuf.Timestamp
-	119, // 5: cutoff.v1.Device.enrolled_at:type_name -> google.protobuf.Timestamp
+	128, // 2: cutoff.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	128, // 3: cutoff.v1.Device.last_contact:type_name -> google.protobuf.Timestamp
+	128, // 4: cutoff.v1.Device.lease_until:type_name -> google.protobuf.Timestamp
+	128, // 5: cutoff.v1.Device.enrolled_at:type_name -> google.protobuf.Timestamp
 	8,   // 6: cutoff.v1.Device.posture:type_name -> cutoff.v1.PostureFact
-	119, // 7: cutoff.v1.Device.posture_at:type_name -> google.protobuf.Timestamp
-	93,  // 8: cutoff.v1.Device.credentials:type_name -> cutoff.v1.Credential
+	128, // 7: cutoff.v1.Device.posture_at:type_name -> google.protobuf.Timestamp
+	95,  // 8: cutoff.v1.Device.credentials:type_name -> cutoff.v1.Credential
 	9,   // 9: cutoff.v1.Device.decision:type_name -> cutoff.v1.Decision
-	119, // 10: cutoff.v1.Decision.at:type_name -> google.protobuf.Timestamp
-	10,  // 11: cutoff.v1.Decision.rules:type_name -> cutoff.v1.RuleResult
-	7,   // 12: cutoff.v1.ListDevicesResponse.devices:type_name -> cutoff.v1.Device
-	7,   // 13: cutoff.v1.GetDeviceResponse.device:type_name -> cutoff.v1.Device
-	7,   // 14: cutoff.v1.AssignDeviceResponse.device:type_name -> cutoff.v1.Device
-	7,   // 15: cutoff.v1.RetireDeviceResponse.device:type_name -> cutoff.v1.Device
-	7,   // 16: cutoff.v1.DecideDeviceResponse.device:type_name -> cutoff.v1.Device
-	22,  // 17: cutoff.v1.Person.accounts:type_name -> cutoff.v1.Account
-	21,  // 18: cutoff.v1.ListPeopleResponse.people:type_name -> cutoff.v1.Person
-	21,  // 19: cutoff.v1.GetPersonResponse.person:type_name -> cutoff.v1.Person
-	22,  // 20: cutoff.v1.LinkPersonRequest.accounts:type_name -> cutoff.v1.Account
-	21,  // 21: cutoff.v1.LinkPersonResponse.person:type_name -> cutoff.v1.Person
-	29,  // 22: cutoff.v1.ListGroupsResponse.groups:type_name -> cutoff.v1.Group
-	33,  // 23: cutoff.v1.SetGroupRequest.accounts:type_name -> cutoff.v1.Texts
-	33,  // 24: cutoff.v1.SetGroupRequest.policies:type_name -> cutoff.v1.Texts
-	33,  // 25: cutoff.v1.SetGroupRequest.work_trees:type_name -> cutoff.v1.Texts
-	29,  // 26: cutoff.v1.SetGroupResponse.group:type_name -> cutoff.v1.Group
-	119, // 27: cutoff.v1.Cut.opened_at:type_name -> google.protobuf.Timestamp
-	119, // 28: cutoff.v1.Cut.settled_at:type_name -> google.protobuf.Timestamp
-	119, // 29: cutoff.v1.Cut.order_delivered_at:type_name -> google.protobuf.Timestamp
-	119, // 30: cutoff.v1.Cut.receipt_at:type_name -> google.protobuf.Timestamp
-	36,  // 31: cutoff.v1.Cut.items:type_name -> cutoff.v1.CutItem
-	37,  // 32: cutoff.v1.Cut.steps:type_name -> cutoff.v1.CutStep
-	38,  // 33: cutoff.v1.Cut.approvals:type_name -> cutoff.v1.Approval
-	120, // 34: cutoff.v1.CutItem.identifiers:type_name -> cutoff.v1.Identifier
-	119, // 35: cutoff.v1.CutStep.due_at:type_name -> google.protobuf.Timestamp
-	119, // 36: cutoff.v1.CutStep.done_at:type_name -> google.protobuf.Timestamp
-	119, // 37: cutoff.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	35,  // 38: cutoff.v1.OpenCutResponse.cuts:type_name -> cutoff.v1.Cut
-	119, // 39: cutoff.v1.OpenCutResponse.durable_at:type_name -> google.protobuf.Timestamp
-	43,  // 40: cutoff.v1.PreviewCutResponse.devices:type_name -> cutoff.v1.PreviewDevice
-	37,  // 41: cutoff.v1.PreviewCutResponse.steps:type_name -> cutoff.v1.CutStep
-	119, // 42: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
-	36,  // 43: cutoff.v1.PreviewDevice.items:type_name -> cutoff.v1.CutItem
-	35,  // 44: cutoff.v1.ListCutsResponse.cuts:type_name -> cutoff.v1.Cut
-	35,  // 45: cutoff.v1.GetCutResponse.cut:type_name -> cutoff.v1.Cut
-	35,  // 46: cutoff.v1.GetCutResponse.cuts:type_name -> cutoff.v1.Cut
-	35,  // 47: cutoff.v1.WatchCutResponse.cut:type_name -> cutoff.v1.Cut
-	35,  // 48: cutoff.v1.ApproveCutResponse.cut:type_name -> cutoff.v1.Cut
-	35,  // 49: cutoff.v1.RefuseCutResponse.cut:type_name -> cutoff.v1.Cut
-	35,  // 50: cutoff.v1.LiftCutResponse.cut:type_name -> cutoff.v1.Cut
-	58,  // 51: cutoff.v1.CheckPolicyResponse.problems:type_name -> cutoff.v1.Problem
-	121, // 52: cutoff.v1.CatalogueChange.files:type_name -> cutoff.v1.CatalogueFile
-	119, // 53: cutoff.v1.CatalogueChange.asked_at:type_name -> google.protobuf.Timestamp
-	119, // 54: cutoff.v1.CatalogueChange.approved_at:type_name -> google.protobuf.Timestamp
-	119, // 55: cutoff.v1.CatalogueChange.promoted_at:type_name -> google.protobuf.Timestamp
-	119, // 56: cutoff.v1.CatalogueChange.withdrawn_at:type_name -> google.protobuf.Timestamp
-	60,  // 57: cutoff.v1.CatalogueChange.count:type_name -> cutoff.v1.CatalogueCount
-	119, // 58: cutoff.v1.CatalogueCount.at:type_name -> google.protobuf.Timestamp
-	61,  // 59: cutoff.v1.CatalogueCount.groups:type_name -> cutoff.v1.CatalogueGroupCount
-	121, // 60: cutoff.v1.ProposeCatalogueRequest.files:type_name -> cutoff.v1.CatalogueFile
-	59,  // 61: cutoff.v1.ProposeCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
-	62,  // 62: cutoff.v1.ProposeCatalogueResponse.problems:type_name -> cutoff.v1.FileProblem
-	59,  // 63: cutoff.v1.ListCatalogueResponse.changes:type_name -> cutoff.v1.CatalogueChange
-	59,  // 64: cutoff.v1.GetCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
-	59,  // 65: cutoff.v1.CountCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
-	59,  // 66: cutoff.v1.ApproveCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
-	59,  // 67: cutoff.v1.PromoteCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
-	59,  // 68: cutoff.v1.WithdrawCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
-	58,  // 69: cutoff.v1.ApplyPolicyResponse.problems:type_name -> cutoff.v1.Problem
-	119, // 70: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
-	119, // 71: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
-	119, // 72: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
-	118, // 73: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
-	81,  // 74: cutoff.v1.AddConnectorResponse.connector:type_name -> cutoff.v1.Connector
-	58,  // 75: cutoff.v1.AddConnectorResponse.problems:type_name -> cutoff.v1.Problem
-	81,  // 76: cutoff.v1.ListConnectorsResponse.connectors:type_name -> cutoff.v1.Connector
-	88,  // 77: cutoff.v1.TestConnectorResponse.checks:type_name -> cutoff.v1.ConnectorCheck
-	58,  // 78: cutoff.v1.CheckConnectorResponse.problems:type_name -> cutoff.v1.Problem
-	120, // 79: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
-	119, // 80: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
-	119, // 81: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
-	119, // 82: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
-	93,  // 83: cutoff.v1.AddCredentialResponse.credential:type_name -> cutoff.v1.Credential
-	93,  // 84: cutoff.v1.ListCredentialsResponse.credentials:type_name -> cutoff.v1.Credential
-	110, // 85: cutoff.v1.CreateUserResponse.user:type_name -> cutoff.v1.User
-	110, // 86: cutoff.v1.ListUsersResponse.users:type_name -> cutoff.v1.User
-	119, // 87: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	119, // 88: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
-	117, // 89: cutoff.v1.ListAPIKeysResponse.api_keys:type_name -> cutoff.v1.APIKey
-	117, // 90: cutoff.v1.RevokeAPIKeyResponse.api_key:type_name -> cutoff.v1.APIKey
-	119, // 91: cutoff.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
-	119, // 92: cutoff.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 93: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
-	2,   // 94: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
-	4,   // 95: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
-	11,  // 96: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
-	13,  // 97: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
-	15,  // 98: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
-	17,  // 99: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
-	19,  // 100: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
-	23,  // 101: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
-	25,  // 102: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
-	27,  // 103: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
-	30,  // 104: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
-	32,  // 105: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
-	39,  // 106: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
-	41,  // 107: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
-	44,  // 108: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
-	46,  // 109: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
-	48,  // 110: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
-	50,  // 111: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
-	52,  // 112: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
-	54,  // 113: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
-	56,  // 114: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
-	77,  // 115: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
-	79,  // 116: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
-	63,  // 117: cutoff.v1.AdminService.ProposeCatalogue:input_type -> cutoff.v1.ProposeCatalogueRequest
-	65,  // 118: cutoff.v1.AdminService.ListCatalogue:input_type -> cutoff.v1.ListCatalogueRequest
-	67,  // 119: cutoff.v1.AdminService.GetCatalogue:input_type -> cutoff.v1.GetCatalogueRequest
-	69,  // 120: cutoff.v1.AdminService.CountCatalogue:input_type -> cutoff.v1.CountCatalogueRequest
-	71,  // 121: cutoff.v1.AdminService.ApproveCatalogue:input_type -> cutoff.v1.ApproveCatalogueRequest
-	73,  // 122: cutoff.v1.AdminService.PromoteCatalogue:input_type -> cutoff.v1.PromoteCatalogueRequest
-	75,  // 123: cutoff.v1.AdminService.WithdrawCatalogue:input_type -> cutoff.v1.WithdrawCatalogueRequest
-	82,  // 124: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
-	84,  // 125: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
-	86,  // 126: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
-	89,  // 127: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
-	91,  // 128: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
-	94,  // 129: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
-	96,  // 130: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
-	98,  // 131: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
-	100, // 132: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
-	102, // 133: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
-	104, // 134: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
-	106, // 135: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
-	108, // 136: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
-	111, // 137: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
-	113, // 138: cutoff.v1.AdminService.ListAPIKeys:input_type -> cutoff.v1.ListAPIKeysRequest
-	115, // 139: cutoff.v1.AdminService.RevokeAPIKey:input_type -> cutoff.v1.RevokeAPIKeyRequest
-	1,   // 140: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
-	3,   // 141: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
-	5,   // 142: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
-	12,  // 143: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
-	14,  // 144: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
-	16,  // 145: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
-	18,  // 146: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
-	20,  // 147: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
-	24,  // 148: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
-	26,  // 149: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
-	28,  // 150: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
-	31,  // 151: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
-	34,  // 152: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
-	40,  // 153: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
-	42,  // 154: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
-	45,  // 155: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
-	47,  // 156: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
-	49,  // 157: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
-	51,  // 158: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
-	53,  // 159: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
-	55,  // 160: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
-	57,  // 161: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
-	78,  // 162: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
-	80,  // 163: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
-	64,  // 164: cutoff.v1.AdminService.ProposeCatalogue:output_type -> cutoff.v1.ProposeCatalogueResponse
-	66,  // 165: cutoff.v1.AdminService.ListCatalogue:output_type -> cutoff.v1.ListCatalogueResponse
-	68,  // 166: cutoff.v1.AdminService.GetCatalogue:output_type -> cutoff.v1.GetCatalogueResponse
-	70,  // 167: cutoff.v1.AdminService.CountCatalogue:output_type -> cutoff.v1.CountCatalogueResponse
-	72,  // 168: cutoff.v1.AdminService.ApproveCatalogue:output_type -> cutoff.v1.ApproveCatalogueResponse
-	74,  // 169: cutoff.v1.AdminService.PromoteCatalogue:output_type -> cutoff.v1.PromoteCatalogueResponse
-	76,  // 170: cutoff.v1.AdminService.WithdrawCatalogue:output_type -> cutoff.v1.WithdrawCatalogueResponse
-	83,  // 171: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
-	85,  // 172: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
-	87,  // 173: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
-	90,  // 174: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
-	92,  // 175: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
-	95,  // 176: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
-	97,  // 177: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
-	99,  // 178: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
-	101, // 179: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
-	103, // 180: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
-	105, // 181: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
-	107, // 182: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
-	109, // 183: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
-	112, // 184: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
-	114, // 185: cutoff.v1.AdminService.ListAPIKeys:output_type -> cutoff.v1.ListAPIKeysResponse
-	116, // 186: cutoff.v1.AdminService.RevokeAPIKey:output_type -> cutoff.v1.RevokeAPIKeyResponse
-	140, // [140:187] is the sub-list for method output_type
-	93,  // [93:140] is the sub-list for method input_type
-	93,  // [93:93] is the sub-list for extension type_name
-	93,  // [93:93] is the sub-list for extension extendee
-	0,   // [0:93] is the sub-list for field type_name
+	128, // 10: cutoff.v1.Device.silent_since:type_name -> google.protobuf.Timestamp
+	128, // 11: cutoff.v1.Device.seal_at:type_name -> google.protobuf.Timestamp
+	128, // 12: cutoff.v1.Device.purge_at:type_name -> google.protobuf.Timestamp
+	128, // 13: cutoff.v1.Decision.at:type_name -> google.protobuf.Timestamp
+	10,  // 14: cutoff.v1.Decision.rules:type_name -> cutoff.v1.RuleResult
+	7,   // 15: cutoff.v1.ListDevicesResponse.devices:type_name -> cutoff.v1.Device
+	7,   // 16: cutoff.v1.GetDeviceResponse.device:type_name -> cutoff.v1.Device
+	7,   // 17: cutoff.v1.AssignDeviceResponse.device:type_name -> cutoff.v1.Device
+	7,   // 18: cutoff.v1.RetireDeviceResponse.device:type_name -> cutoff.v1.Device
+	7,   // 19: cutoff.v1.UninstallDeviceResponse.device:type_name -> cutoff.v1.Device
+	7,   // 20: cutoff.v1.DecideDeviceResponse.device:type_name -> cutoff.v1.Device
+	24,  // 21: cutoff.v1.Person.accounts:type_name -> cutoff.v1.Account
+	23,  // 22: cutoff.v1.ListPeopleResponse.people:type_name -> cutoff.v1.Person
+	23,  // 23: cutoff.v1.GetPersonResponse.person:type_name -> cutoff.v1.Person
+	24,  // 24: cutoff.v1.LinkPersonRequest.accounts:type_name -> cutoff.v1.Account
+	23,  // 25: cutoff.v1.LinkPersonResponse.person:type_name -> cutoff.v1.Person
+	31,  // 26: cutoff.v1.ListGroupsResponse.groups:type_name -> cutoff.v1.Group
+	35,  // 27: cutoff.v1.SetGroupRequest.accounts:type_name -> cutoff.v1.Texts
+	35,  // 28: cutoff.v1.SetGroupRequest.policies:type_name -> cutoff.v1.Texts
+	35,  // 29: cutoff.v1.SetGroupRequest.work_trees:type_name -> cutoff.v1.Texts
+	31,  // 30: cutoff.v1.SetGroupResponse.group:type_name -> cutoff.v1.Group
+	128, // 31: cutoff.v1.Cut.opened_at:type_name -> google.protobuf.Timestamp
+	128, // 32: cutoff.v1.Cut.settled_at:type_name -> google.protobuf.Timestamp
+	128, // 33: cutoff.v1.Cut.order_delivered_at:type_name -> google.protobuf.Timestamp
+	128, // 34: cutoff.v1.Cut.receipt_at:type_name -> google.protobuf.Timestamp
+	38,  // 35: cutoff.v1.Cut.items:type_name -> cutoff.v1.CutItem
+	39,  // 36: cutoff.v1.Cut.steps:type_name -> cutoff.v1.CutStep
+	40,  // 37: cutoff.v1.Cut.approvals:type_name -> cutoff.v1.Approval
+	129, // 38: cutoff.v1.CutItem.identifiers:type_name -> cutoff.v1.Identifier
+	128, // 39: cutoff.v1.CutStep.due_at:type_name -> google.protobuf.Timestamp
+	128, // 40: cutoff.v1.CutStep.done_at:type_name -> google.protobuf.Timestamp
+	128, // 41: cutoff.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	37,  // 42: cutoff.v1.OpenCutResponse.cuts:type_name -> cutoff.v1.Cut
+	128, // 43: cutoff.v1.OpenCutResponse.durable_at:type_name -> google.protobuf.Timestamp
+	45,  // 44: cutoff.v1.PreviewCutResponse.devices:type_name -> cutoff.v1.PreviewDevice
+	39,  // 45: cutoff.v1.PreviewCutResponse.steps:type_name -> cutoff.v1.CutStep
+	128, // 46: cutoff.v1.PreviewDevice.as_of:type_name -> google.protobuf.Timestamp
+	38,  // 47: cutoff.v1.PreviewDevice.items:type_name -> cutoff.v1.CutItem
+	37,  // 48: cutoff.v1.ListCutsResponse.cuts:type_name -> cutoff.v1.Cut
+	37,  // 49: cutoff.v1.GetCutResponse.cut:type_name -> cutoff.v1.Cut
+	37,  // 50: cutoff.v1.GetCutResponse.cuts:type_name -> cutoff.v1.Cut
+	37,  // 51: cutoff.v1.WatchCutResponse.cut:type_name -> cutoff.v1.Cut
+	37,  // 52: cutoff.v1.ApproveCutResponse.cut:type_name -> cutoff.v1.Cut
+	37,  // 53: cutoff.v1.RefuseCutResponse.cut:type_name -> cutoff.v1.Cut
+	37,  // 54: cutoff.v1.LiftCutResponse.cut:type_name -> cutoff.v1.Cut
+	60,  // 55: cutoff.v1.CheckPolicyResponse.problems:type_name -> cutoff.v1.Problem
+	130, // 56: cutoff.v1.CatalogueChange.files:type_name -> cutoff.v1.CatalogueFile
+	128, // 57: cutoff.v1.CatalogueChange.asked_at:type_name -> google.protobuf.Timestamp
+	128, // 58: cutoff.v1.CatalogueChange.approved_at:type_name -> google.protobuf.Timestamp
+	128, // 59: cutoff.v1.CatalogueChange.promoted_at:type_name -> google.protobuf.Timestamp
+	128, // 60: cutoff.v1.CatalogueChange.withdrawn_at:type_name -> google.protobuf.Timestamp
+	62,  // 61: cutoff.v1.CatalogueChange.count:type_name -> cutoff.v1.CatalogueCount
+	128, // 62: cutoff.v1.CatalogueCount.at:type_name -> google.protobuf.Timestamp
+	63,  // 63: cutoff.v1.CatalogueCount.groups:type_name -> cutoff.v1.CatalogueGroupCount
+	130, // 64: cutoff.v1.ProposeCatalogueRequest.files:type_name -> cutoff.v1.CatalogueFile
+	61,  // 65: cutoff.v1.ProposeCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	64,  // 66: cutoff.v1.ProposeCatalogueResponse.problems:type_name -> cutoff.v1.FileProblem
+	61,  // 67: cutoff.v1.ListCatalogueResponse.changes:type_name -> cutoff.v1.CatalogueChange
+	61,  // 68: cutoff.v1.GetCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	61,  // 69: cutoff.v1.CountCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	61,  // 70: cutoff.v1.ApproveCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	61,  // 71: cutoff.v1.PromoteCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	61,  // 72: cutoff.v1.WithdrawCatalogueResponse.change:type_name -> cutoff.v1.CatalogueChange
+	60,  // 73: cutoff.v1.ApplyPolicyResponse.problems:type_name -> cutoff.v1.Problem
+	128, // 74: cutoff.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
+	128, // 75: cutoff.v1.Connector.last_used:type_name -> google.protobuf.Timestamp
+	128, // 76: cutoff.v1.Connector.added_at:type_name -> google.protobuf.Timestamp
+	127, // 77: cutoff.v1.AddConnectorRequest.secrets:type_name -> cutoff.v1.AddConnectorRequest.SecretsEntry
+	83,  // 78: cutoff.v1.AddConnectorResponse.connector:type_name -> cutoff.v1.Connector
+	60,  // 79: cutoff.v1.AddConnectorResponse.problems:type_name -> cutoff.v1.Problem
+	83,  // 80: cutoff.v1.ListConnectorsResponse.connectors:type_name -> cutoff.v1.Connector
+	90,  // 81: cutoff.v1.TestConnectorResponse.checks:type_name -> cutoff.v1.ConnectorCheck
+	60,  // 82: cutoff.v1.CheckConnectorResponse.problems:type_name -> cutoff.v1.Problem
+	129, // 83: cutoff.v1.Credential.identifiers:type_name -> cutoff.v1.Identifier
+	128, // 84: cutoff.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
+	128, // 85: cutoff.v1.Credential.seen_at:type_name -> google.protobuf.Timestamp
+	128, // 86: cutoff.v1.AddCredentialRequest.expires_at:type_name -> google.protobuf.Timestamp
+	95,  // 87: cutoff.v1.AddCredentialResponse.credential:type_name -> cutoff.v1.Credential
+	95,  // 88: cutoff.v1.ListCredentialsResponse.credentials:type_name -> cutoff.v1.Credential
+	112, // 89: cutoff.v1.CreateUserResponse.user:type_name -> cutoff.v1.User
+	112, // 90: cutoff.v1.ListUsersResponse.users:type_name -> cutoff.v1.User
+	128, // 91: cutoff.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	128, // 92: cutoff.v1.User.last_login:type_name -> google.protobuf.Timestamp
+	119, // 93: cutoff.v1.ListAPIKeysResponse.api_keys:type_name -> cutoff.v1.APIKey
+	119, // 94: cutoff.v1.RevokeAPIKeyResponse.api_key:type_name -> cutoff.v1.APIKey
+	128, // 95: cutoff.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
+	128, // 96: cutoff.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
+	37,  // 97: cutoff.v1.LiftByFileResponse.cut:type_name -> cutoff.v1.Cut
+	128, // 98: cutoff.v1.ExtendLeaseResponse.granted_until:type_name -> google.protobuf.Timestamp
+	126, // 99: cutoff.v1.ExportLeasesResponse.files:type_name -> cutoff.v1.LeaseFile
+	128, // 100: cutoff.v1.LeaseFile.granted_until:type_name -> google.protobuf.Timestamp
+	0,   // 101: cutoff.v1.AdminService.CreateToken:input_type -> cutoff.v1.CreateTokenRequest
+	2,   // 102: cutoff.v1.AdminService.ListTokens:input_type -> cutoff.v1.ListTokensRequest
+	4,   // 103: cutoff.v1.AdminService.RevokeToken:input_type -> cutoff.v1.RevokeTokenRequest
+	11,  // 104: cutoff.v1.AdminService.ListDevices:input_type -> cutoff.v1.ListDevicesRequest
+	13,  // 105: cutoff.v1.AdminService.GetDevice:input_type -> cutoff.v1.GetDeviceRequest
+	15,  // 106: cutoff.v1.AdminService.AssignDevice:input_type -> cutoff.v1.AssignDeviceRequest
+	17,  // 107: cutoff.v1.AdminService.RetireDevice:input_type -> cutoff.v1.RetireDeviceRequest
+	19,  // 108: cutoff.v1.AdminService.UninstallDevice:input_type -> cutoff.v1.UninstallDeviceRequest
+	21,  // 109: cutoff.v1.AdminService.DecideDevice:input_type -> cutoff.v1.DecideDeviceRequest
+	25,  // 110: cutoff.v1.AdminService.ListPeople:input_type -> cutoff.v1.ListPeopleRequest
+	27,  // 111: cutoff.v1.AdminService.GetPerson:input_type -> cutoff.v1.GetPersonRequest
+	29,  // 112: cutoff.v1.AdminService.LinkPerson:input_type -> cutoff.v1.LinkPersonRequest
+	32,  // 113: cutoff.v1.AdminService.ListGroups:input_type -> cutoff.v1.ListGroupsRequest
+	34,  // 114: cutoff.v1.AdminService.SetGroup:input_type -> cutoff.v1.SetGroupRequest
+	41,  // 115: cutoff.v1.AdminService.OpenCut:input_type -> cutoff.v1.OpenCutRequest
+	43,  // 116: cutoff.v1.AdminService.PreviewCut:input_type -> cutoff.v1.PreviewCutRequest
+	46,  // 117: cutoff.v1.AdminService.ListCuts:input_type -> cutoff.v1.ListCutsRequest
+	48,  // 118: cutoff.v1.AdminService.GetCut:input_type -> cutoff.v1.GetCutRequest
+	50,  // 119: cutoff.v1.AdminService.WatchCut:input_type -> cutoff.v1.WatchCutRequest
+	52,  // 120: cutoff.v1.AdminService.ApproveCut:input_type -> cutoff.v1.ApproveCutRequest
+	54,  // 121: cutoff.v1.AdminService.RefuseCut:input_type -> cutoff.v1.RefuseCutRequest
+	56,  // 122: cutoff.v1.AdminService.LiftCut:input_type -> cutoff.v1.LiftCutRequest
+	120, // 123: cutoff.v1.AdminService.LiftByFile:input_type -> cutoff.v1.LiftByFileRequest
+	122, // 124: cutoff.v1.AdminService.ExtendLease:input_type -> cutoff.v1.ExtendLeaseRequest
+	124, // 125: cutoff.v1.AdminService.ExportLeases:input_type -> cutoff.v1.ExportLeasesRequest
+	58,  // 126: cutoff.v1.AdminService.CheckPolicy:input_type -> cutoff.v1.CheckPolicyRequest
+	79,  // 127: cutoff.v1.AdminService.ApplyPolicy:input_type -> cutoff.v1.ApplyPolicyRequest
+	81,  // 128: cutoff.v1.AdminService.GetPolicy:input_type -> cutoff.v1.GetPolicyRequest
+	65,  // 129: cutoff.v1.AdminService.ProposeCatalogue:input_type -> cutoff.v1.ProposeCatalogueRequest
+	67,  // 130: cutoff.v1.AdminService.ListCatalogue:input_type -> cutoff.v1.ListCatalogueRequest
+	69,  // 131: cutoff.v1.AdminService.GetCatalogue:input_type -> cutoff.v1.GetCatalogueRequest
+	71,  // 132: cutoff.v1.AdminService.CountCatalogue:input_type -> cutoff.v1.CountCatalogueRequest
+	73,  // 133: cutoff.v1.AdminService.ApproveCatalogue:input_type -> cutoff.v1.ApproveCatalogueRequest
+	75,  // 134: cutoff.v1.AdminService.PromoteCatalogue:input_type -> cutoff.v1.PromoteCatalogueRequest
+	77,  // 135: cutoff.v1.AdminService.WithdrawCatalogue:input_type -> cutoff.v1.WithdrawCatalogueRequest
+	84,  // 136: cutoff.v1.AdminService.AddConnector:input_type -> cutoff.v1.AddConnectorRequest
+	86,  // 137: cutoff.v1.AdminService.ListConnectors:input_type -> cutoff.v1.ListConnectorsRequest
+	88,  // 138: cutoff.v1.AdminService.TestConnector:input_type -> cutoff.v1.TestConnectorRequest
+	91,  // 139: cutoff.v1.AdminService.CheckConnector:input_type -> cutoff.v1.CheckConnectorRequest
+	93,  // 140: cutoff.v1.AdminService.RemoveConnector:input_type -> cutoff.v1.RemoveConnectorRequest
+	96,  // 141: cutoff.v1.AdminService.AddCredential:input_type -> cutoff.v1.AddCredentialRequest
+	98,  // 142: cutoff.v1.AdminService.ListCredentials:input_type -> cutoff.v1.ListCredentialsRequest
+	100, // 143: cutoff.v1.AdminService.GetEvidenceKey:input_type -> cutoff.v1.GetEvidenceKeyRequest
+	102, // 144: cutoff.v1.AdminService.ExportEvidence:input_type -> cutoff.v1.ExportEvidenceRequest
+	104, // 145: cutoff.v1.AdminService.CheckEvidence:input_type -> cutoff.v1.CheckEvidenceRequest
+	106, // 146: cutoff.v1.AdminService.CreateUser:input_type -> cutoff.v1.CreateUserRequest
+	108, // 147: cutoff.v1.AdminService.ListUsers:input_type -> cutoff.v1.ListUsersRequest
+	110, // 148: cutoff.v1.AdminService.RemoveUser:input_type -> cutoff.v1.RemoveUserRequest
+	113, // 149: cutoff.v1.AdminService.CreateAPIKey:input_type -> cutoff.v1.CreateAPIKeyRequest
+	115, // 150: cutoff.v1.AdminService.ListAPIKeys:input_type -> cutoff.v1.ListAPIKeysRequest
+	117, // 151: cutoff.v1.AdminService.RevokeAPIKey:input_type -> cutoff.v1.RevokeAPIKeyRequest
+	1,   // 152: cutoff.v1.AdminService.CreateToken:output_type -> cutoff.v1.CreateTokenResponse
+	3,   // 153: cutoff.v1.AdminService.ListTokens:output_type -> cutoff.v1.ListTokensResponse
+	5,   // 154: cutoff.v1.AdminService.RevokeToken:output_type -> cutoff.v1.RevokeTokenResponse
+	12,  // 155: cutoff.v1.AdminService.ListDevices:output_type -> cutoff.v1.ListDevicesResponse
+	14,  // 156: cutoff.v1.AdminService.GetDevice:output_type -> cutoff.v1.GetDeviceResponse
+	16,  // 157: cutoff.v1.AdminService.AssignDevice:output_type -> cutoff.v1.AssignDeviceResponse
+	18,  // 158: cutoff.v1.AdminService.RetireDevice:output_type -> cutoff.v1.RetireDeviceResponse
+	20,  // 159: cutoff.v1.AdminService.UninstallDevice:output_type -> cutoff.v1.UninstallDeviceResponse
+	22,  // 160: cutoff.v1.AdminService.DecideDevice:output_type -> cutoff.v1.DecideDeviceResponse
+	26,  // 161: cutoff.v1.AdminService.ListPeople:output_type -> cutoff.v1.ListPeopleResponse
+	28,  // 162: cutoff.v1.AdminService.GetPerson:output_type -> cutoff.v1.GetPersonResponse
+	30,  // 163: cutoff.v1.AdminService.LinkPerson:output_type -> cutoff.v1.LinkPersonResponse
+	33,  // 164: cutoff.v1.AdminService.ListGroups:output_type -> cutoff.v1.ListGroupsResponse
+	36,  // 165: cutoff.v1.AdminService.SetGroup:output_type -> cutoff.v1.SetGroupResponse
+	42,  // 166: cutoff.v1.AdminService.OpenCut:output_type -> cutoff.v1.OpenCutResponse
+	44,  // 167: cutoff.v1.AdminService.PreviewCut:output_type -> cutoff.v1.PreviewCutResponse
+	47,  // 168: cutoff.v1.AdminService.ListCuts:output_type -> cutoff.v1.ListCutsResponse
+	49,  // 169: cutoff.v1.AdminService.GetCut:output_type -> cutoff.v1.GetCutResponse
+	51,  // 170: cutoff.v1.AdminService.WatchCut:output_type -> cutoff.v1.WatchCutResponse
+	53,  // 171: cutoff.v1.AdminService.ApproveCut:output_type -> cutoff.v1.ApproveCutResponse
+	55,  // 172: cutoff.v1.AdminService.RefuseCut:output_type -> cutoff.v1.RefuseCutResponse
+	57,  // 173: cutoff.v1.AdminService.LiftCut:output_type -> cutoff.v1.LiftCutResponse
+	121, // 174: cutoff.v1.AdminService.LiftByFile:output_type -> cutoff.v1.LiftByFileResponse
+	123, // 175: cutoff.v1.AdminService.ExtendLease:output_type -> cutoff.v1.ExtendLeaseResponse
+	125, // 176: cutoff.v1.AdminService.ExportLeases:output_type -> cutoff.v1.ExportLeasesResponse
+	59,  // 177: cutoff.v1.AdminService.CheckPolicy:output_type -> cutoff.v1.CheckPolicyResponse
+	80,  // 178: cutoff.v1.AdminService.ApplyPolicy:output_type -> cutoff.v1.ApplyPolicyResponse
+	82,  // 179: cutoff.v1.AdminService.GetPolicy:output_type -> cutoff.v1.GetPolicyResponse
+	66,  // 180: cutoff.v1.AdminService.ProposeCatalogue:output_type -> cutoff.v1.ProposeCatalogueResponse
+	68,  // 181: cutoff.v1.AdminService.ListCatalogue:output_type -> cutoff.v1.ListCatalogueResponse
+	70,  // 182: cutoff.v1.AdminService.GetCatalogue:output_type -> cutoff.v1.GetCatalogueResponse
+	72,  // 183: cutoff.v1.AdminService.CountCatalogue:output_type -> cutoff.v1.CountCatalogueResponse
+	74,  // 184: cutoff.v1.AdminService.ApproveCatalogue:output_type -> cutoff.v1.ApproveCatalogueResponse
+	76,  // 185: cutoff.v1.AdminService.PromoteCatalogue:output_type -> cutoff.v1.PromoteCatalogueResponse
+	78,  // 186: cutoff.v1.AdminService.WithdrawCatalogue:output_type -> cutoff.v1.WithdrawCatalogueResponse
+	85,  // 187: cutoff.v1.AdminService.AddConnector:output_type -> cutoff.v1.AddConnectorResponse
+	87,  // 188: cutoff.v1.AdminService.ListConnectors:output_type -> cutoff.v1.ListConnectorsResponse
+	89,  // 189: cutoff.v1.AdminService.TestConnector:output_type -> cutoff.v1.TestConnectorResponse
+	92,  // 190: cutoff.v1.AdminService.CheckConnector:output_type -> cutoff.v1.CheckConnectorResponse
+	94,  // 191: cutoff.v1.AdminService.RemoveConnector:output_type -> cutoff.v1.RemoveConnectorResponse
+	97,  // 192: cutoff.v1.AdminService.AddCredential:output_type -> cutoff.v1.AddCredentialResponse
+	99,  // 193: cutoff.v1.AdminService.ListCredentials:output_type -> cutoff.v1.ListCredentialsResponse
+	101, // 194: cutoff.v1.AdminService.GetEvidenceKey:output_type -> cutoff.v1.GetEvidenceKeyResponse
+	103, // 195: cutoff.v1.AdminService.ExportEvidence:output_type -> cutoff.v1.ExportEvidenceResponse
+	105, // 196: cutoff.v1.AdminService.CheckEvidence:output_type -> cutoff.v1.CheckEvidenceResponse
+	107, // 197: cutoff.v1.AdminService.CreateUser:output_type -> cutoff.v1.CreateUserResponse
+	109, // 198: cutoff.v1.AdminService.ListUsers:output_type -> cutoff.v1.ListUsersResponse
+	111, // 199: cutoff.v1.AdminService.RemoveUser:output_type -> cutoff.v1.RemoveUserResponse
+	114, // 200: cutoff.v1.AdminService.CreateAPIKey:output_type -> cutoff.v1.CreateAPIKeyResponse
+	116, // 201: cutoff.v1.AdminService.ListAPIKeys:output_type -> cutoff.v1.ListAPIKeysResponse
+	118, // 202: cutoff.v1.AdminService.RevokeAPIKey:output_type -> cutoff.v1.RevokeAPIKeyResponse
+	152, // [152:203] is the sub-list for method output_type
+	101, // [101:152] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_admin_proto_init() }
@@ -7971,14 +8788,14 @@ func file_cutoff_v1_admin_proto_init() {
 		return
 	}
 	file_cutoff_v1_signed_proto_init()
-	file_cutoff_v1_admin_proto_msgTypes[32].OneofWrappers = []any{}
+	file_cutoff_v1_admin_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cutoff_v1_admin_proto_rawDesc), len(file_cutoff_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   119,
+			NumMessages:   128,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,7 @@ const (
 	AdminService_GetDevice_FullMethodName         = "/cutoff.v1.AdminService/GetDevice"
 	AdminService_AssignDevice_FullMethodName      = "/cutoff.v1.AdminService/AssignDevice"
 	AdminService_RetireDevice_FullMethodName      = "/cutoff.v1.AdminService/RetireDevice"
+	AdminService_UninstallDevice_FullMethodName   = "/cutoff.v1.AdminService/UninstallDevice"
 	AdminService_DecideDevice_FullMethodName      = "/cutoff.v1.AdminService/DecideDevice"
 	AdminService_ListPeople_FullMethodName        = "/cutoff.v1.AdminService/ListPeople"
 	AdminService_GetPerson_FullMethodName         = "/cutoff.v1.AdminService/GetPerson"
@@ -44,6 +45,9 @@ const (
 	AdminService_ApproveCut_FullMethodName        = "/cutoff.v1.AdminService/ApproveCut"
 	AdminService_RefuseCut_FullMethodName         = "/cutoff.v1.AdminService/RefuseCut"
 	AdminService_LiftCut_FullMethodName           = "/cutoff.v1.AdminService/LiftCut"
+	AdminService_LiftByFile_FullMethodName        = "/cutoff.v1.AdminService/LiftByFile"
+	AdminService_ExtendLease_FullMethodName       = "/cutoff.v1.AdminService/ExtendLease"
+	AdminService_ExportLeases_FullMethodName      = "/cutoff.v1.AdminService/ExportLeases"
 	AdminService_CheckPolicy_FullMethodName       = "/cutoff.v1.AdminService/CheckPolicy"
 	AdminService_ApplyPolicy_FullMethodName       = "/cutoff.v1.AdminService/ApplyPolicy"
 	AdminService_GetPolicy_FullMethodName         = "/cutoff.v1.AdminService/GetPolicy"
@@ -85,7 +89,10 @@ type AdminServiceClient interface {
 	GetDevice(ctx context.Context, in *GetDeviceRequest, opts ...grpc.CallOption) (*GetDeviceResponse, error)
 	AssignDevice(ctx context.Context, in *AssignDeviceRequest, opts ...grpc.CallOption) (*AssignDeviceResponse, error)
 	RetireDevice(ctx context.Context, in *RetireDeviceRequest, opts ...grpc.CallOption) (*RetireDeviceResponse, error)
-	// DecideDevice admits or turns away a pending device.
+	// UninstallDevice permits an orderly removal of the agent: a signed order that
+	// waits for the device.
+	UninstallDevice(ctx context.Context, in *UninstallDeviceRequest, opts ...grpc.CallOption) (*UninstallDeviceResponse, error)
+	// DecideDevice admits or turns away a device that waits for a person.
 	DecideDevice(ctx context.Context, in *DecideDeviceRequest, opts ...grpc.CallOption) (*DecideDeviceResponse, error)
 	ListPeople(ctx context.Context, in *ListPeopleRequest, opts ...grpc.CallOption) (*ListPeopleResponse, error)
 	GetPerson(ctx context.Context, in *GetPersonRequest, opts ...grpc.CallOption) (*GetPersonResponse, error)
@@ -104,6 +111,15 @@ type AdminServiceClient interface {
 	ApproveCut(ctx context.Context, in *ApproveCutRequest, opts ...grpc.CallOption) (*ApproveCutResponse, error)
 	RefuseCut(ctx context.Context, in *RefuseCutRequest, opts ...grpc.CallOption) (*RefuseCutResponse, error)
 	LiftCut(ctx context.Context, in *LiftCutRequest, opts ...grpc.CallOption) (*LiftCutResponse, error)
+	// LiftByFile lifts a cut and answers the request file of its device, for one
+	// that has no network.
+	LiftByFile(ctx context.Context, in *LiftByFileRequest, opts ...grpc.CallOption) (*LiftByFileResponse, error)
+	// ExtendLease gives one device more time: a code to read over the phone, or a
+	// signed file.
+	ExtendLease(ctx context.Context, in *ExtendLeaseRequest, opts ...grpc.CallOption) (*ExtendLeaseResponse, error)
+	// ExportLeases streams an extension file for each device of a group that is in
+	// good standing.
+	ExportLeases(ctx context.Context, in *ExportLeasesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportLeasesResponse], error)
 	CheckPolicy(ctx context.Context, in *CheckPolicyRequest, opts ...grpc.CallOption) (*CheckPolicyResponse, error)
 	ApplyPolicy(ctx context.Context, in *ApplyPolicyRequest, opts ...grpc.CallOption) (*ApplyPolicyResponse, error)
 	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
@@ -211,6 +227,16 @@ func (c *adminServiceClient) RetireDevice(ctx context.Context, in *RetireDeviceR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RetireDeviceResponse)
 	err := c.cc.Invoke(ctx, AdminService_RetireDevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) UninstallDevice(ctx context.Context, in *UninstallDeviceRequest, opts ...grpc.CallOption) (*UninstallDeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UninstallDeviceResponse)
+	err := c.cc.Invoke(ctx, AdminService_UninstallDevice_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -365,6 +391,45 @@ func (c *adminServiceClient) LiftCut(ctx context.Context, in *LiftCutRequest, op
 	}
 	return out, nil
 }
+
+func (c *adminServiceClient) LiftByFile(ctx context.Context, in *LiftByFileRequest, opts ...grpc.CallOption) (*LiftByFileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiftByFileResponse)
+	err := c.cc.Invoke(ctx, AdminService_LiftByFile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ExtendLease(ctx context.Context, in *ExtendLeaseRequest, opts ...grpc.CallOption) (*ExtendLeaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExtendLeaseResponse)
+	err := c.cc.Invoke(ctx, AdminService_ExtendLease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ExportLeases(ctx context.Context, in *ExportLeasesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportLeasesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_ExportLeases_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportLeasesRequest, ExportLeasesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ExportLeasesClient = grpc.ServerStreamingClient[ExportLeasesResponse]
 
 func (c *adminServiceClient) CheckPolicy(ctx context.Context, in *CheckPolicyRequest, opts ...grpc.CallOption) (*CheckPolicyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -639,7 +704,10 @@ type AdminServiceServer interface {
 	GetDevice(context.Context, *GetDeviceRequest) (*GetDeviceResponse, error)
 	AssignDevice(context.Context, *AssignDeviceRequest) (*AssignDeviceResponse, error)
 	RetireDevice(context.Context, *RetireDeviceRequest) (*RetireDeviceResponse, error)
-	// DecideDevice admits or turns away a pending device.
+	// UninstallDevice permits an orderly removal of the agent: a signed order that
+	// waits for the device.
+	UninstallDevice(context.Context, *UninstallDeviceRequest) (*UninstallDeviceResponse, error)
+	// DecideDevice admits or turns away a device that waits for a person.
 	DecideDevice(context.Context, *DecideDeviceRequest) (*DecideDeviceResponse, error)
 	ListPeople(context.Context, *ListPeopleRequest) (*ListPeopleResponse, error)
 	GetPerson(context.Context, *GetPersonRequest) (*GetPersonResponse, error)
@@ -658,6 +726,15 @@ type AdminServiceServer interface {
 	ApproveCut(context.Context, *ApproveCutRequest) (*ApproveCutResponse, error)
 	RefuseCut(context.Context, *RefuseCutRequest) (*RefuseCutResponse, error)
 	LiftCut(context.Context, *LiftCutRequest) (*LiftCutResponse, error)
+	// LiftByFile lifts a cut and answers the request file of its device, for one
+	// that has no network.
+	LiftByFile(context.Context, *LiftByFileRequest) (*LiftByFileResponse, error)
+	// ExtendLease gives one device more time: a code to read over the phone, or a
+	// signed file.
+	ExtendLease(context.Context, *ExtendLeaseRequest) (*ExtendLeaseResponse, error)
+	// ExportLeases streams an extension file for each device of a group that is in
+	// good standing.
+	ExportLeases(*ExportLeasesRequest, grpc.ServerStreamingServer[ExportLeasesResponse]) error
 	CheckPolicy(context.Context, *CheckPolicyRequest) (*CheckPolicyResponse, error)
 	ApplyPolicy(context.Context, *ApplyPolicyRequest) (*ApplyPolicyResponse, error)
 	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
@@ -722,6 +799,9 @@ func (UnimplementedAdminServiceServer) AssignDevice(context.Context, *AssignDevi
 func (UnimplementedAdminServiceServer) RetireDevice(context.Context, *RetireDeviceRequest) (*RetireDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetireDevice not implemented")
 }
+func (UnimplementedAdminServiceServer) UninstallDevice(context.Context, *UninstallDeviceRequest) (*UninstallDeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UninstallDevice not implemented")
+}
 func (UnimplementedAdminServiceServer) DecideDevice(context.Context, *DecideDeviceRequest) (*DecideDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DecideDevice not implemented")
 }
@@ -763,6 +843,15 @@ func (UnimplementedAdminServiceServer) RefuseCut(context.Context, *RefuseCutRequ
 }
 func (UnimplementedAdminServiceServer) LiftCut(context.Context, *LiftCutRequest) (*LiftCutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LiftCut not implemented")
+}
+func (UnimplementedAdminServiceServer) LiftByFile(context.Context, *LiftByFileRequest) (*LiftByFileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LiftByFile not implemented")
+}
+func (UnimplementedAdminServiceServer) ExtendLease(context.Context, *ExtendLeaseRequest) (*ExtendLeaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExtendLease not implemented")
+}
+func (UnimplementedAdminServiceServer) ExportLeases(*ExportLeasesRequest, grpc.ServerStreamingServer[ExportLeasesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportLeases not implemented")
 }
 func (UnimplementedAdminServiceServer) CheckPolicy(context.Context, *CheckPolicyRequest) (*CheckPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckPolicy not implemented")
@@ -985,6 +1074,24 @@ func _AdminService_RetireDevice_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).RetireDevice(ctx, req.(*RetireDeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_UninstallDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UninstallDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).UninstallDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_UninstallDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).UninstallDevice(ctx, req.(*UninstallDeviceRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1233,6 +1340,53 @@ func _AdminService_LiftCut_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AdminService_LiftByFile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiftByFileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).LiftByFile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_LiftByFile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).LiftByFile(ctx, req.(*LiftByFileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ExtendLease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExtendLeaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ExtendLease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ExtendLease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ExtendLease(ctx, req.(*ExtendLeaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ExportLeases_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportLeasesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ExportLeases(m, &grpc.GenericServerStream[ExportLeasesRequest, ExportLeasesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ExportLeasesServer = grpc.ServerStreamingServer[ExportLeasesResponse]
 
 func _AdminService_CheckPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CheckPolicyRequest)
@@ -1738,6 +1892,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AdminService_RetireDevice_Handler,
 		},
 		{
+			MethodName: "UninstallDevice",
+			Handler:    _AdminService_UninstallDevice_Handler,
+		},
+		{
 			MethodName: "DecideDevice",
 			Handler:    _AdminService_DecideDevice_Handler,
 		},
@@ -1788,6 +1946,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "LiftCut",
 			Handler:    _AdminService_LiftCut_Handler,
+		},
+		{
+			MethodName: "LiftByFile",
+			Handler:    _AdminService_LiftByFile_Handler,
+		},
+		{
+			MethodName: "ExtendLease",
+			Handler:    _AdminService_ExtendLease_Handler,
 		},
 		{
 			MethodName: "CheckPolicy",
@@ -1898,6 +2064,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchCut",
 			Handler:       _AdminService_WatchCut_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ExportLeases",
+			Handler:       _AdminService_ExportLeases_Handler,
 			ServerStreams: true,
 		},
 	},

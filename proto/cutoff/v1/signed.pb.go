@@ -203,8 +203,8 @@ const (
 	LeavingReason_LEAVING_REASON_REMOVED LeavingReason = 3
 	// The machine shuts down or restarts: orderly, no fact.
 	LeavingReason_LEAVING_REASON_SHUTDOWN LeavingReason = 4
-	// The service restarts at once, for an upgrade or a change: orderly, no fact,
-	// unless it is not back within ten minutes.
+	// The service restarts at once, for an upgrade or a change: no fact, but the
+	// shorter deadline counts from ten minutes later.
 	LeavingReason_LEAVING_REASON_RESTART LeavingReason = 5
 )
 
@@ -747,9 +747,10 @@ type Lease struct {
 	RosterVersion   uint64 `protobuf:"varint,10,opt,name=roster_version,json=rosterVersion,proto3" json:"roster_version,omitempty"`
 	// checkpoint is the newest evidence checkpoint (an envelope), so that every
 	// device is a witness of the log.
-	Checkpoint []byte                 `protobuf:"bytes,11,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	IssuedAt   *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
-	OnTamper   OnTamper               `protobuf:"varint,13,opt,name=on_tamper,json=onTamper,proto3,enum=cutoff.v1.OnTamper" json:"on_tamper,omitempty"`
+	Checkpoint []byte `protobuf:"bytes,11,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// issued_at is the server's clock, by which the end of an extension is told.
+	IssuedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	OnTamper OnTamper               `protobuf:"varint,13,opt,name=on_tamper,json=onTamper,proto3,enum=cutoff.v1.OnTamper" json:"on_tamper,omitempty"`
 	// boot_toll_ms is charged for each boot since the last grant, beside the time
 	// that passed; 0 charges none.
 	BootTollMs int64 `protobuf:"varint,14,opt,name=boot_toll_ms,json=bootTollMs,proto3" json:"boot_toll_ms,omitempty"`
@@ -757,7 +758,16 @@ type Lease struct {
 	// call, where to connect. One line of plain text of at most 200 bytes, or
 	// empty. The rest of a warning is the agent's own: when it seals, what that
 	// means, and that a connection to the company's network prevents it.
-	Help          string `protobuf:"bytes,15,opt,name=help,proto3" json:"help,omitempty"`
+	Help string `protobuf:"bytes,15,opt,name=help,proto3" json:"help,omitempty"`
+	// codes check the one-time codes that extend this lease, read over the phone;
+	// the device can tell a code and cannot make one.
+	Codes *LeaseCodes `protobuf:"bytes,20,opt,name=codes,proto3" json:"codes,omitempty"`
+	// servers are further addresses of the agents' listener, host:port. The server
+	// is known by its certificate, wherever it answers.
+	Servers []string `protobuf:"bytes,21,rep,name=servers,proto3" json:"servers,omitempty"`
+	// mirrors are the base URLs of web servers that hold extension files, for when
+	// no server answers. Only the signature in a file counts.
+	Mirrors       []string `protobuf:"bytes,22,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -897,6 +907,563 @@ func (x *Lease) GetHelp() string {
 	return ""
 }
 
+func (x *Lease) GetCodes() *LeaseCodes {
+	if x != nil {
+		return x.Codes
+	}
+	return nil
+}
+
+func (x *Lease) GetServers() []string {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *Lease) GetMirrors() []string {
+	if x != nil {
+		return x.Mirrors
+	}
+	return nil
+}
+
+// LeaseCodes are the hashes of a device's one-time codes (see proto/extension).
+type LeaseCodes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Salt          []byte                 `protobuf:"bytes,1,opt,name=salt,proto3" json:"salt,omitempty"`
+	Codes         []*LeaseCode           `protobuf:"bytes,2,rep,name=codes,proto3" json:"codes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseCodes) Reset() {
+	*x = LeaseCodes{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseCodes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseCodes) ProtoMessage() {}
+
+func (x *LeaseCodes) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseCodes.ProtoReflect.Descriptor instead.
+func (*LeaseCodes) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LeaseCodes) GetSalt() []byte {
+	if x != nil {
+		return x.Salt
+	}
+	return nil
+}
+
+func (x *LeaseCodes) GetCodes() []*LeaseCode {
+	if x != nil {
+		return x.Codes
+	}
+	return nil
+}
+
+type LeaseCode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Hash  []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	// add_ms is what the code adds to the lease, once.
+	AddMs         int64 `protobuf:"varint,2,opt,name=add_ms,json=addMs,proto3" json:"add_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseCode) Reset() {
+	*x = LeaseCode{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseCode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseCode) ProtoMessage() {}
+
+func (x *LeaseCode) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseCode.ProtoReflect.Descriptor instead.
+func (*LeaseCode) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LeaseCode) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *LeaseCode) GetAddMs() int64 {
+	if x != nil {
+		return x.AddMs
+	}
+	return 0
+}
+
+// Extension is signed by a lease key: a device that cannot reach its server may
+// go on trusting itself a little longer.
+type Extension struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// number is higher than every one given to this device before; it counts once.
+	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// cut_id is the device's reserved one: what was given before a cut is void
+	// after it.
+	CutId string `protobuf:"bytes,3,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
+	// add_ms is the most it adds to the lease.
+	AddMs int64 `protobuf:"varint,4,opt,name=add_ms,json=addMs,proto3" json:"add_ms,omitempty"`
+	// ends_at is the latest end of the lease with it, by the server's clock.
+	EndsAt        *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Extension) Reset() {
+	*x = Extension{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Extension) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Extension) ProtoMessage() {}
+
+func (x *Extension) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Extension.ProtoReflect.Descriptor instead.
+func (*Extension) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Extension) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *Extension) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Extension) GetCutId() string {
+	if x != nil {
+		return x.CutId
+	}
+	return ""
+}
+
+func (x *Extension) GetAddMs() int64 {
+	if x != nil {
+		return x.AddMs
+	}
+	return 0
+}
+
+func (x *Extension) GetEndsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndsAt
+	}
+	return nil
+}
+
+func (x *Extension) GetIssuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return nil
+}
+
+// LiftRequest is what a sealed device without a network asks with: a file,
+// carried by people, signed by the device key.
+type LiftRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	CutId    string                 `protobuf:"bytes,2,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
+	// challenge (32 bytes) is what the answer repeats.
+	Challenge []byte `protobuf:"bytes,3,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	// recipient is an age X25519 recipient drawn for the answer's keys.
+	Recipient     string                 `protobuf:"bytes,4,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	HighestOrder  uint64                 `protobuf:"varint,5,opt,name=highest_order,json=highestOrder,proto3" json:"highest_order,omitempty"`
+	HighestLease  uint64                 `protobuf:"varint,6,opt,name=highest_lease,json=highestLease,proto3" json:"highest_lease,omitempty"`
+	Headers       []*LiftHeader          `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftRequest) Reset() {
+	*x = LiftRequest{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftRequest) ProtoMessage() {}
+
+func (x *LiftRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftRequest.ProtoReflect.Descriptor instead.
+func (*LiftRequest) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *LiftRequest) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *LiftRequest) GetCutId() string {
+	if x != nil {
+		return x.CutId
+	}
+	return ""
+}
+
+func (x *LiftRequest) GetChallenge() []byte {
+	if x != nil {
+		return x.Challenge
+	}
+	return nil
+}
+
+func (x *LiftRequest) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
+func (x *LiftRequest) GetHighestOrder() uint64 {
+	if x != nil {
+		return x.HighestOrder
+	}
+	return 0
+}
+
+func (x *LiftRequest) GetHighestLease() uint64 {
+	if x != nil {
+		return x.HighestLease
+	}
+	return 0
+}
+
+func (x *LiftRequest) GetHeaders() []*LiftHeader {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *LiftRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type LiftHeader struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ItemId        string                 `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
+	Header        []byte                 `protobuf:"bytes,2,opt,name=header,proto3" json:"header,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftHeader) Reset() {
+	*x = LiftHeader{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftHeader) ProtoMessage() {}
+
+func (x *LiftHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftHeader.ProtoReflect.Descriptor instead.
+func (*LiftHeader) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *LiftHeader) GetItemId() string {
+	if x != nil {
+		return x.ItemId
+	}
+	return ""
+}
+
+func (x *LiftHeader) GetHeader() []byte {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+// LiftAnswer is signed by an order key. It lifts, and can do nothing else.
+type LiftAnswer struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId  string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	CutId     string                 `protobuf:"bytes,2,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
+	Challenge []byte                 `protobuf:"bytes,3,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	// order is an Envelope of a LIFT order that answers the challenge.
+	Order []byte `protobuf:"bytes,4,opt,name=order,proto3" json:"order,omitempty"`
+	// keys is LiftKeys, encrypted by age to the request's recipient.
+	Keys          []byte `protobuf:"bytes,5,opt,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftAnswer) Reset() {
+	*x = LiftAnswer{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftAnswer) ProtoMessage() {}
+
+func (x *LiftAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftAnswer.ProtoReflect.Descriptor instead.
+func (*LiftAnswer) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LiftAnswer) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *LiftAnswer) GetCutId() string {
+	if x != nil {
+		return x.CutId
+	}
+	return ""
+}
+
+func (x *LiftAnswer) GetChallenge() []byte {
+	if x != nil {
+		return x.Challenge
+	}
+	return nil
+}
+
+func (x *LiftAnswer) GetOrder() []byte {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *LiftAnswer) GetKeys() []byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type LiftKeys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*LiftKey             `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftKeys) Reset() {
+	*x = LiftKeys{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftKeys) ProtoMessage() {}
+
+func (x *LiftKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftKeys.ProtoReflect.Descriptor instead.
+func (*LiftKeys) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LiftKeys) GetKeys() []*LiftKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type LiftKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ItemId        string                 `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Refused       string                 `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftKey) Reset() {
+	*x = LiftKey{}
+	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftKey) ProtoMessage() {}
+
+func (x *LiftKey) ProtoReflect() protoreflect.Message {
+	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftKey.ProtoReflect.Descriptor instead.
+func (*LiftKey) Descriptor() ([]byte, []int) {
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LiftKey) GetItemId() string {
+	if x != nil {
+		return x.ItemId
+	}
+	return ""
+}
+
+func (x *LiftKey) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *LiftKey) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 // StandingGrant lets an agent with an unreadable lease seal itself: the
 // reserved cut id, its escrow key and the device. Got at enrolment and at each
 // lift. Signed by a lease key.
@@ -911,7 +1478,7 @@ type StandingGrant struct {
 
 func (x *StandingGrant) Reset() {
 	*x = StandingGrant{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[5]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1490,7 @@ func (x *StandingGrant) String() string {
 func (*StandingGrant) ProtoMessage() {}
 
 func (x *StandingGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[5]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1503,7 @@ func (x *StandingGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StandingGrant.ProtoReflect.Descriptor instead.
 func (*StandingGrant) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{5}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StandingGrant) GetDeviceId() string {
@@ -980,7 +1547,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[6]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1559,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[6]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1572,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{6}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Hello) GetDeviceId() string {
@@ -1084,7 +1651,7 @@ type Leaving struct {
 
 func (x *Leaving) Reset() {
 	*x = Leaving{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[7]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1663,7 @@ func (x *Leaving) String() string {
 func (*Leaving) ProtoMessage() {}
 
 func (x *Leaving) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[7]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1676,7 @@ func (x *Leaving) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leaving.ProtoReflect.Descriptor instead.
 func (*Leaving) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{7}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Leaving) GetDeviceId() string {
@@ -1189,7 +1756,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[8]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1768,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[8]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1781,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{8}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Item) GetId() string {
@@ -1327,7 +1894,7 @@ type Identifier struct {
 
 func (x *Identifier) Reset() {
 	*x = Identifier{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[9]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1906,7 @@ func (x *Identifier) String() string {
 func (*Identifier) ProtoMessage() {}
 
 func (x *Identifier) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[9]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1919,7 @@ func (x *Identifier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identifier.ProtoReflect.Descriptor instead.
 func (*Identifier) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{9}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Identifier) GetKind() string {
@@ -1405,7 +1972,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[10]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1984,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[10]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1997,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{10}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Receipt) GetDeviceId() string {
@@ -1577,7 +2144,7 @@ func (x *Receipt) GetFacts() []string {
 type Refusal struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
-	// what: order, lease, roster, catalogue.
+	// what: order, lease, roster, catalogue, extension, lift.
 	What string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
 	// reason: forged, replayed, stale, foreign, malformed, unapproved.
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -1590,7 +2157,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +2169,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[11]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +2182,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{11}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Refusal) GetDeviceId() string {
@@ -1688,7 +2255,7 @@ type Catalogue struct {
 
 func (x *Catalogue) Reset() {
 	*x = Catalogue{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +2267,7 @@ func (x *Catalogue) String() string {
 func (*Catalogue) ProtoMessage() {}
 
 func (x *Catalogue) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[12]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +2280,7 @@ func (x *Catalogue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalogue.ProtoReflect.Descriptor instead.
 func (*Catalogue) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{12}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Catalogue) GetTrustDomain() string {
@@ -1805,7 +2372,7 @@ type Choices struct {
 
 func (x *Choices) Reset() {
 	*x = Choices{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +2384,7 @@ func (x *Choices) String() string {
 func (*Choices) ProtoMessage() {}
 
 func (x *Choices) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[13]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +2397,7 @@ func (x *Choices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choices.ProtoReflect.Descriptor instead.
 func (*Choices) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{13}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Choices) GetEverything() bool {
@@ -1879,7 +2446,7 @@ type CatalogueFile struct {
 
 func (x *CatalogueFile) Reset() {
 	*x = CatalogueFile{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2458,7 @@ func (x *CatalogueFile) String() string {
 func (*CatalogueFile) ProtoMessage() {}
 
 func (x *CatalogueFile) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[14]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2471,7 @@ func (x *CatalogueFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueFile.ProtoReflect.Descriptor instead.
 func (*CatalogueFile) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{14}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CatalogueFile) GetName() string {
@@ -1935,7 +2502,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1947,7 +2514,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[15]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1960,7 +2527,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{15}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Checkpoint) GetTrustDomain() string {
@@ -2013,7 +2580,7 @@ type EvidenceRecord struct {
 
 func (x *EvidenceRecord) Reset() {
 	*x = EvidenceRecord{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2592,7 @@ func (x *EvidenceRecord) String() string {
 func (*EvidenceRecord) ProtoMessage() {}
 
 func (x *EvidenceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[16]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2605,7 @@ func (x *EvidenceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceRecord.ProtoReflect.Descriptor instead.
 func (*EvidenceRecord) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{16}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EvidenceRecord) GetSeq() uint64 {
@@ -2115,7 +2682,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_cutoff_v1_signed_proto_msgTypes[17]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2127,7 +2694,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_cutoff_v1_signed_proto_msgTypes[17]
+	mi := &file_cutoff_v1_signed_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2140,7 +2707,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{17}
+	return file_cutoff_v1_signed_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Field) GetName() string {
@@ -2195,7 +2762,7 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\tissued_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x12\x1d\n" +
 	"\n" +
-	"next_grant\x18\v \x01(\fR\tnextGrant\"\xfb\x03\n" +
+	"next_grant\x18\v \x01(\fR\tnextGrant\"\xdc\x04\n" +
 	"\x05Lease\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
@@ -2215,7 +2782,50 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\ton_tamper\x18\r \x01(\x0e2\x13.cutoff.v1.OnTamperR\bonTamper\x12 \n" +
 	"\fboot_toll_ms\x18\x0e \x01(\x03R\n" +
 	"bootTollMs\x12\x12\n" +
-	"\x04help\x18\x0f \x01(\tR\x04help\"n\n" +
+	"\x04help\x18\x0f \x01(\tR\x04help\x12+\n" +
+	"\x05codes\x18\x14 \x01(\v2\x15.cutoff.v1.LeaseCodesR\x05codes\x12\x18\n" +
+	"\aservers\x18\x15 \x03(\tR\aservers\x12\x18\n" +
+	"\amirrors\x18\x16 \x03(\tR\amirrors\"L\n" +
+	"\n" +
+	"LeaseCodes\x12\x12\n" +
+	"\x04salt\x18\x01 \x01(\fR\x04salt\x12*\n" +
+	"\x05codes\x18\x02 \x03(\v2\x14.cutoff.v1.LeaseCodeR\x05codes\"6\n" +
+	"\tLeaseCode\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x15\n" +
+	"\x06add_ms\x18\x02 \x01(\x03R\x05addMs\"\xdc\x01\n" +
+	"\tExtension\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x15\n" +
+	"\x06cut_id\x18\x03 \x01(\tR\x05cutId\x12\x15\n" +
+	"\x06add_ms\x18\x04 \x01(\x03R\x05addMs\x123\n" +
+	"\aends_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x127\n" +
+	"\tissued_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"\xa4\x02\n" +
+	"\vLiftRequest\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
+	"\x06cut_id\x18\x02 \x01(\tR\x05cutId\x12\x1c\n" +
+	"\tchallenge\x18\x03 \x01(\fR\tchallenge\x12\x1c\n" +
+	"\trecipient\x18\x04 \x01(\tR\trecipient\x12#\n" +
+	"\rhighest_order\x18\x05 \x01(\x04R\fhighestOrder\x12#\n" +
+	"\rhighest_lease\x18\x06 \x01(\x04R\fhighestLease\x12/\n" +
+	"\aheaders\x18\a \x03(\v2\x15.cutoff.v1.LiftHeaderR\aheaders\x12*\n" +
+	"\x02at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"=\n" +
+	"\n" +
+	"LiftHeader\x12\x17\n" +
+	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x16\n" +
+	"\x06header\x18\x02 \x01(\fR\x06header\"\x88\x01\n" +
+	"\n" +
+	"LiftAnswer\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
+	"\x06cut_id\x18\x02 \x01(\tR\x05cutId\x12\x1c\n" +
+	"\tchallenge\x18\x03 \x01(\fR\tchallenge\x12\x14\n" +
+	"\x05order\x18\x04 \x01(\fR\x05order\x12\x12\n" +
+	"\x04keys\x18\x05 \x01(\fR\x04keys\"2\n" +
+	"\bLiftKeys\x12&\n" +
+	"\x04keys\x18\x01 \x03(\v2\x12.cutoff.v1.LiftKeyR\x04keys\"N\n" +
+	"\aLiftKey\x12\x17\n" +
+	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\"n\n" +
 	"\rStandingGrant\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
 	"\x06cut_id\x18\x02 \x01(\tR\x05cutId\x12)\n" +
@@ -2380,7 +2990,7 @@ func file_cutoff_v1_signed_proto_rawDescGZIP() []byte {
 }
 
 var file_cutoff_v1_signed_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_cutoff_v1_signed_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_cutoff_v1_signed_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_cutoff_v1_signed_proto_goTypes = []any{
 	(OrderKind)(0),                // 0: cutoff.v1.OrderKind
 	(AtExpiry)(0),                 // 1: cutoff.v1.AtExpiry
@@ -2393,51 +3003,66 @@ var file_cutoff_v1_signed_proto_goTypes = []any{
 	(*Roster)(nil),                // 8: cutoff.v1.Roster
 	(*Order)(nil),                 // 9: cutoff.v1.Order
 	(*Lease)(nil),                 // 10: cutoff.v1.Lease
-	(*StandingGrant)(nil),         // 11: cutoff.v1.StandingGrant
-	(*Hello)(nil),                 // 12: cutoff.v1.Hello
-	(*Leaving)(nil),               // 13: cutoff.v1.Leaving
-	(*Item)(nil),                  // 14: cutoff.v1.Item
-	(*Identifier)(nil),            // 15: cutoff.v1.Identifier
-	(*Receipt)(nil),               // 16: cutoff.v1.Receipt
-	(*Refusal)(nil),               // 17: cutoff.v1.Refusal
-	(*Catalogue)(nil),             // 18: cutoff.v1.Catalogue
-	(*Choices)(nil),               // 19: cutoff.v1.Choices
-	(*CatalogueFile)(nil),         // 20: cutoff.v1.CatalogueFile
-	(*Checkpoint)(nil),            // 21: cutoff.v1.Checkpoint
-	(*EvidenceRecord)(nil),        // 22: cutoff.v1.EvidenceRecord
-	(*Field)(nil),                 // 23: cutoff.v1.Field
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*LeaseCodes)(nil),            // 11: cutoff.v1.LeaseCodes
+	(*LeaseCode)(nil),             // 12: cutoff.v1.LeaseCode
+	(*Extension)(nil),             // 13: cutoff.v1.Extension
+	(*LiftRequest)(nil),           // 14: cutoff.v1.LiftRequest
+	(*LiftHeader)(nil),            // 15: cutoff.v1.LiftHeader
+	(*LiftAnswer)(nil),            // 16: cutoff.v1.LiftAnswer
+	(*LiftKeys)(nil),              // 17: cutoff.v1.LiftKeys
+	(*LiftKey)(nil),               // 18: cutoff.v1.LiftKey
+	(*StandingGrant)(nil),         // 19: cutoff.v1.StandingGrant
+	(*Hello)(nil),                 // 20: cutoff.v1.Hello
+	(*Leaving)(nil),               // 21: cutoff.v1.Leaving
+	(*Item)(nil),                  // 22: cutoff.v1.Item
+	(*Identifier)(nil),            // 23: cutoff.v1.Identifier
+	(*Receipt)(nil),               // 24: cutoff.v1.Receipt
+	(*Refusal)(nil),               // 25: cutoff.v1.Refusal
+	(*Catalogue)(nil),             // 26: cutoff.v1.Catalogue
+	(*Choices)(nil),               // 27: cutoff.v1.Choices
+	(*CatalogueFile)(nil),         // 28: cutoff.v1.CatalogueFile
+	(*Checkpoint)(nil),            // 29: cutoff.v1.Checkpoint
+	(*EvidenceRecord)(nil),        // 30: cutoff.v1.EvidenceRecord
+	(*Field)(nil),                 // 31: cutoff.v1.Field
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
 }
 var file_cutoff_v1_signed_proto_depIdxs = []int32{
 	7,  // 0: cutoff.v1.Envelope.signatures:type_name -> cutoff.v1.Signature
-	24, // 1: cutoff.v1.Roster.issued_at:type_name -> google.protobuf.Timestamp
+	32, // 1: cutoff.v1.Roster.issued_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: cutoff.v1.Order.kind:type_name -> cutoff.v1.OrderKind
-	24, // 3: cutoff.v1.Order.issued_at:type_name -> google.protobuf.Timestamp
+	32, // 3: cutoff.v1.Order.issued_at:type_name -> google.protobuf.Timestamp
 	1,  // 4: cutoff.v1.Lease.at_expiry:type_name -> cutoff.v1.AtExpiry
-	24, // 5: cutoff.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
+	32, // 5: cutoff.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
 	2,  // 6: cutoff.v1.Lease.on_tamper:type_name -> cutoff.v1.OnTamper
-	3,  // 7: cutoff.v1.Leaving.reason:type_name -> cutoff.v1.LeavingReason
-	24, // 8: cutoff.v1.Leaving.at:type_name -> google.protobuf.Timestamp
-	4,  // 9: cutoff.v1.Item.outcome:type_name -> cutoff.v1.Outcome
-	24, // 10: cutoff.v1.Item.residual_until:type_name -> google.protobuf.Timestamp
-	15, // 11: cutoff.v1.Item.identifiers:type_name -> cutoff.v1.Identifier
-	0,  // 12: cutoff.v1.Receipt.kind:type_name -> cutoff.v1.OrderKind
-	5,  // 13: cutoff.v1.Receipt.cause:type_name -> cutoff.v1.Cause
-	14, // 14: cutoff.v1.Receipt.items:type_name -> cutoff.v1.Item
-	24, // 15: cutoff.v1.Receipt.started_at:type_name -> google.protobuf.Timestamp
-	24, // 16: cutoff.v1.Receipt.finished_at:type_name -> google.protobuf.Timestamp
-	24, // 17: cutoff.v1.Refusal.at:type_name -> google.protobuf.Timestamp
-	19, // 18: cutoff.v1.Catalogue.choices:type_name -> cutoff.v1.Choices
-	20, // 19: cutoff.v1.Catalogue.files:type_name -> cutoff.v1.CatalogueFile
-	24, // 20: cutoff.v1.Catalogue.issued_at:type_name -> google.protobuf.Timestamp
-	24, // 21: cutoff.v1.Checkpoint.at:type_name -> google.protobuf.Timestamp
-	24, // 22: cutoff.v1.EvidenceRecord.at:type_name -> google.protobuf.Timestamp
-	23, // 23: cutoff.v1.EvidenceRecord.fields:type_name -> cutoff.v1.Field
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	11, // 7: cutoff.v1.Lease.codes:type_name -> cutoff.v1.LeaseCodes
+	12, // 8: cutoff.v1.LeaseCodes.codes:type_name -> cutoff.v1.LeaseCode
+	32, // 9: cutoff.v1.Extension.ends_at:type_name -> google.protobuf.Timestamp
+	32, // 10: cutoff.v1.Extension.issued_at:type_name -> google.protobuf.Timestamp
+	15, // 11: cutoff.v1.LiftRequest.headers:type_name -> cutoff.v1.LiftHeader
+	32, // 12: cutoff.v1.LiftRequest.at:type_name -> google.protobuf.Timestamp
+	18, // 13: cutoff.v1.LiftKeys.keys:type_name -> cutoff.v1.LiftKey
+	3,  // 14: cutoff.v1.Leaving.reason:type_name -> cutoff.v1.LeavingReason
+	32, // 15: cutoff.v1.Leaving.at:type_name -> google.protobuf.Timestamp
+	4,  // 16: cutoff.v1.Item.outcome:type_name -> cutoff.v1.Outcome
+	32, // 17: cutoff.v1.Item.residual_until:type_name -> google.protobuf.Timestamp
+	23, // 18: cutoff.v1.Item.identifiers:type_name -> cutoff.v1.Identifier
+	0,  // 19: cutoff.v1.Receipt.kind:type_name -> cutoff.v1.OrderKind
+	5,  // 20: cutoff.v1.Receipt.cause:type_name -> cutoff.v1.Cause
+	22, // 21: cutoff.v1.Receipt.items:type_name -> cutoff.v1.Item
+	32, // 22: cutoff.v1.Receipt.started_at:type_name -> google.protobuf.Timestamp
+	32, // 23: cutoff.v1.Receipt.finished_at:type_name -> google.protobuf.Timestamp
+	32, // 24: cutoff.v1.Refusal.at:type_name -> google.protobuf.Timestamp
+	27, // 25: cutoff.v1.Catalogue.choices:type_name -> cutoff.v1.Choices
+	28, // 26: cutoff.v1.Catalogue.files:type_name -> cutoff.v1.CatalogueFile
+	32, // 27: cutoff.v1.Catalogue.issued_at:type_name -> google.protobuf.Timestamp
+	32, // 28: cutoff.v1.Checkpoint.at:type_name -> google.protobuf.Timestamp
+	32, // 29: cutoff.v1.EvidenceRecord.at:type_name -> google.protobuf.Timestamp
+	31, // 30: cutoff.v1.EvidenceRecord.fields:type_name -> cutoff.v1.Field
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_signed_proto_init() }
@@ -2451,7 +3076,7 @@ func file_cutoff_v1_signed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cutoff_v1_signed_proto_rawDesc), len(file_cutoff_v1_signed_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   18,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
