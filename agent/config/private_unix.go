@@ -22,6 +22,22 @@ func private(path string, info fs.FileInfo) error {
 	return nil
 }
 
+// shut closes a file to readers who are not its owner. One that others could
+// have written is refused.
+func shut(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	switch mode := info.Mode(); {
+	case !mode.IsRegular() || mode.Perm()&0o077 == 0:
+		return nil // openRegular judges it
+	case mode.Perm()&0o022 != 0:
+		return fmt.Errorf("%s: %w: mode %04o", path, ErrExposed, mode.Perm())
+	}
+	return os.Chmod(path, 0o600)
+}
+
 // syncDir makes a rename in the directory durable.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
