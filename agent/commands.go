@@ -33,7 +33,7 @@ runs out.`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.AddCommand(enrollCommand(t), runCommand(t), planCommand(t), statusCommand(t),
-		installCommand(t), uninstallCommand(t), versionCommand(t))
+		installCommand(t), uninstallCommand(t), leaveCommand(t), versionCommand(t))
 	for _, c := range root.Commands() {
 		c.Args = cobra.NoArgs
 		work := c.RunE
@@ -144,11 +144,13 @@ func readToken(in io.Reader, token, file string) (string, error) {
 
 func runCommand(t terminal) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "run [--state DIR]",
-		Short:   "Run the agent until it is stopped",
-		Example: `  cutoff-agent run --state /var/lib/cutoff-agent`,
+		Use:   "run [--state DIR] [--settings FILE]",
+		Short: "Run the agent until it is stopped",
+		Example: `  cutoff-agent run --state /var/lib/cutoff-agent
+  cutoff-agent run --settings /etc/cutoff/agent.env    # enrols first, however long the network takes`,
 	}
 	state := stateFlag(c)
+	settings := c.Flags().String("settings", "", "file with CUTOFF_SERVER and CUTOFF_TOKEN, to enrol by when not enrolled yet")
 	verbose := c.Flags().Bool("verbose", false, "log more")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		dir, err := stateDir(*state)
@@ -161,16 +163,20 @@ func runCommand(t terminal) *cobra.Command {
 		}
 		log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level}))
 		return service.Run(c.Context(), spec("", dir), func(ctx context.Context) error {
-			return daemon.Run(ctx, daemon.Options{State: dir, Version: version, Ready: t.out, Log: log})
+			return daemon.Run(ctx, daemon.Options{
+				State: dir, Version: version, Settings: *settings, Service: serviceName, Ready: t.out, Log: log,
+			})
 		})
 	}
 	return c
 }
 
+const serviceName = "cutoff-agent"
+
 // spec is the agent as a service of the system.
 func spec(executable string, state config.Dir) service.Spec {
 	return service.Spec{
-		Name: "cutoff-agent", Title: "Cutoff agent", Description: "Cutoff agent: the kill switch on this device",
+		Name: serviceName, Title: "Cutoff agent", Description: "Cutoff agent: the kill switch on this device",
 		Executable: executable, Arguments: []string{"run", "--state", string(state)},
 	}
 }
@@ -209,15 +215,23 @@ func installCommand(t terminal) *cobra.Command {
 
 func uninstallCommand(t terminal) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "uninstall",
-		Short:   "Stop the service and remove it; the state directory stays",
+		Use:     "uninstall [--state DIR]",
+		Short:   "Tell the server, stop the service and remove it; the state directory stays",
 		Example: `  cutoff-agent uninstall`,
 	}
-	c.RunE = func(*cobra.Command, []string) error {
+	state := stateFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		dir, err := stateDir(*state)
+		if err != nil {
+			return err
+		}
+		if err := takeLeave(c.Context(), dir, t.err); err != nil {
+			fmt.Fprintf(t.err, "the server was not told: %v\n", err)
+		}
 		if err := service.Uninstall(spec("", "")); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(t.out, "service cutoff-agent removed; its state directory is left")
+		_, err = fmt.Fprintln(t.out, "service cutoff-agent removed; its state directory is left")
 		return err
 	}
 	return c

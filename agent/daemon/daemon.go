@@ -35,6 +35,11 @@ import (
 type Options struct {
 	State   config.Dir
 	Version string
+	// Settings is the file by which an agent that is not enrolled yet enrols
+	// itself, or empty.
+	Settings string
+	// Service is what the service manager calls the agent.
+	Service string
 	// Ready takes the one line that says that the agent is up.
 	Ready io.Writer
 	Log   *slog.Logger
@@ -61,15 +66,32 @@ type agent struct {
 func Run(ctx context.Context, o Options) error {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
+	if err := enrolled(ctx, o); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil // it was stopped before there was a server
+		}
+		return err
+	}
 	a, err := open(o)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = a.journal.Close() }()
+	if err := o.State.Stay(); err != nil {
+		return err
+	}
 	if err := a.ready(); err != nil {
 		return err
 	}
-	work, ctx := errgroup.WithContext(ctx)
+	return a.serve(ctx)
+}
+
+// serve works until told ends, and is still at work while it takes its leave.
+func (a *agent) serve(told context.Context) error {
+	work, ctx := errgroup.WithContext(context.WithoutCancel(told))
+	work.Go(func() error { return a.leave(told, ctx) })
+	work.Go(func() error { return a.settle(ctx) })
+	work.Go(func() error { return watched(ctx, a.options, a.flow.Alive) })
 	work.Go(func() error { return a.flow.Run(ctx) })
 	work.Go(func() error { return a.uplink.Run(ctx) })
 	work.Go(func() error { return a.purger.Watch(ctx, a.flow.Touched) })

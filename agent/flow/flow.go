@@ -79,8 +79,10 @@ type Flow struct {
 
 	inbox chan func()
 	ended chan struct{}
-	tasks chan *task
-	jobs  chan job
+	// settled is closed when what the start found to do is done.
+	settled chan struct{}
+	tasks   chan *task
+	jobs    chan job
 
 	// scan guards the cancellation of what the observer is doing.
 	scan       sync.Mutex
@@ -136,7 +138,7 @@ func New(c Config) (*Flow, error) {
 	}
 	return &Flow{
 		config: c, challenges: &order.Challenges{},
-		inbox: make(chan func(), 16), ended: make(chan struct{}),
+		inbox: make(chan func(), 16), ended: make(chan struct{}), settled: make(chan struct{}),
 		tasks: make(chan *task, 1), jobs: make(chan job, 8),
 		loop: loopState{standing: map[string]*journal.Warrant{}, interval: defaultInterval},
 	}, nil
@@ -178,6 +180,7 @@ func (f *Flow) serve(ctx context.Context) error {
 		}
 		f.look()
 		f.dispatch()
+		f.settle()
 		timer.Reset(f.wait())
 	}
 }

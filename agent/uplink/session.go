@@ -43,8 +43,8 @@ func (u *Uplink) session(ctx context.Context) (again time.Duration, err error) {
 		}
 		u.config.Log.Warn("certificate not renewed", "err", err)
 	}
-	u.setConn(conn)
-	defer u.setConn(nil)
+	u.setConn(conn, ch)
+	defer u.setConn(nil, channel{})
 	again, err = u.stream(ctx, conn, ch)
 	if code := status.Code(err); code == codes.Unauthenticated || code == codes.PermissionDenied {
 		return again, u.readmit(ctx, conn, ch, err)

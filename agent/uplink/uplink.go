@@ -78,6 +78,7 @@ type Uplink struct {
 	// renewed is when this process renewed it, by the monotonic clock.
 	renewed time.Time
 	conn    *grpc.ClientConn
+	channel channel
 }
 
 // New reads the roster and the certificate.
@@ -138,10 +139,10 @@ func (u *Uplink) current() *tls.Certificate {
 	return u.certificate
 }
 
-func (u *Uplink) setConn(conn *grpc.ClientConn) {
+func (u *Uplink) setConn(conn *grpc.ClientConn, ch channel) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.conn = conn
+	u.conn, u.channel = conn, ch
 }
 
 // Waits between attempts: full jitter below a doubling cap.
