@@ -81,19 +81,24 @@ func (f *Flow) act(t *task) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	if t.sweep && !news(before, result.Items) {
+	// That a lift is complete is news whatever its items say: it ends with it.
+	if t.sweep && !news(before, result.Items) && !(t.lift() && result.Complete) {
 		return outcome{complete: result.Complete}, nil
 	}
 	receipt, err := f.receipt(w, begun, result)
 	if err != nil {
 		return outcome{}, err
 	}
-	if t.lift() {
+	finish := f.config.Journal.Finish
+	if t.lift() && !result.Complete {
+		finish = f.config.Journal.Answer
+	}
+	if t.lift() && !t.sweep {
 		if err := f.lifted(w); err != nil {
 			return outcome{}, err
 		}
 	}
-	if err := f.config.Journal.Finish(w, receipt); err != nil {
+	if err := finish(w, receipt); err != nil {
 		return outcome{}, err
 	}
 	return outcome{receipt: receipt, complete: result.Complete, later: result.Later}, nil
@@ -209,7 +214,10 @@ func (f *Flow) acted(t *task, done outcome, err error) {
 	}
 	if t.lift() {
 		delete(s.standing, t.cutID)
-		f.trustAnew(now)
+		if !t.sweep {
+			f.trustAnew(now)
+		}
+		f.planReturn(t, done, now.Boot)
 		return
 	}
 	s.standing[t.cutID] = t.warrant

@@ -99,9 +99,14 @@ type loopState struct {
 	current *task
 	// standing are the cuts carried out and not lifted, by cut id.
 	standing map[string]*journal.Warrant
+	// returning are the lifts that left something: it is tried again while no cut
+	// stands.
+	returning map[string]*journal.Warrant
 	// retries counts failures in a row.
 	retries int
 	sweeps  int
+	// returns counts the tries of what a lift left, in a row.
+	returns int
 	// touches counts sweeps for a touch in a row that found nothing; touching:
 	// one is under way.
 	touches   int
@@ -140,7 +145,7 @@ func New(c Config) (*Flow, error) {
 		config: c, challenges: &order.Challenges{},
 		inbox: make(chan func(), 16), ended: make(chan struct{}), settled: make(chan struct{}),
 		tasks: make(chan *task, 1), jobs: make(chan job, 8),
-		loop: loopState{standing: map[string]*journal.Warrant{}, interval: defaultInterval},
+		loop: loopState{standing: map[string]*journal.Warrant{}, returning: map[string]*journal.Warrant{}, interval: defaultInterval},
 	}, nil
 }
 

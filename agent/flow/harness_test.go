@@ -37,7 +37,9 @@ type machine struct {
 	fail    error
 	hold    chan struct{}
 	runs    int
+	lifts   int // tries
 	later   bool
+	locked  string // what a lift cannot put back yet
 	scanned int
 }
 
@@ -130,8 +132,21 @@ func (m *machine) Run(ctx context.Context, w *journal.Warrant) (purge.Result, er
 
 // Restore is flow.Purger.
 func (m *machine) Restore(ctx context.Context, w *journal.Warrant, unseal purge.Unseal) (purge.Result, error) {
+	m.mu.Lock()
+	m.lifts++
+	locked := m.locked
+	m.mu.Unlock()
+	complete := true
 	for id, item := range w.Noted() {
 		if !item.GetSealed() {
+			continue
+		}
+		if id == "item_"+locked {
+			complete = false
+			item.Outcome, item.Detail = cutoffv1.Outcome_OUTCOME_RETRYING, "locked"
+			if err := w.Note(item); err != nil {
+				return purge.Result{}, err
+			}
 			continue
 		}
 		if _, err := unseal(ctx, []*cutoffv1.SealedHeader{{ItemId: id, Header: []byte("header")}}); err != nil {
@@ -140,12 +155,14 @@ func (m *machine) Restore(ctx context.Context, w *journal.Warrant, unseal purge.
 		if err := os.Rename(item.GetPath()+".sealed", item.GetPath()); err != nil {
 			return purge.Result{}, err
 		}
-		item.Sealed, item.Detail = false, "restored"
+		item.Sealed, item.Outcome, item.Detail = false, cutoffv1.Outcome_OUTCOME_VERIFIED, "restored"
 		if err := w.Note(item); err != nil {
 			return purge.Result{}, err
 		}
 	}
-	return m.result(w), nil
+	r := m.result(w)
+	r.Complete = complete
+	return r, nil
 }
 
 func (m *machine) result(w *journal.Warrant) purge.Result {

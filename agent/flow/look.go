@@ -6,6 +6,7 @@ import (
 
 	"cutoff/agent/journal"
 	"cutoff/agent/lease"
+	cutoffv1 "cutoff/proto/cutoff/v1"
 )
 
 // How often things are done.
@@ -35,6 +36,11 @@ func (f *Flow) load() error {
 		f.reserve()
 	}
 	for _, w := range warrants {
+		if w.Finished() && w.Kind() == cutoffv1.OrderKind_ORDER_KIND_LIFT {
+			f.loop.returning[w.CutID()] = w
+			f.loop.due.sweep = now.Boot
+			continue
+		}
 		if w.Finished() {
 			f.loop.standing[w.CutID()] = w
 		}
@@ -135,9 +141,14 @@ func backoff(failures int, most time.Duration) time.Duration {
 	return min(most, time.Second<<failures)
 }
 
-// sweep looks again at every cut that stands: what came back is taken too.
+// sweep looks again at every cut that stands: what came back is taken too. When
+// none does, what a lift left is tried again.
 func (f *Flow) sweep() {
-	for _, w := range f.loop.standing {
+	again := f.loop.standing
+	if !f.cutting() {
+		again = f.loop.returning
+	}
+	for _, w := range again {
 		if !f.busyWith(w.CutID()) {
 			f.enqueue(w)
 		}
@@ -159,13 +170,16 @@ func (f *Flow) busyWith(cutID string) bool {
 
 // enqueue puts a warrant in line: what removes before what sweeps. A newer word
 // on the same cut takes the place of an older one, and ends one under way unless
-// both want the same.
+// both want the same. A cut takes the place of whatever a lift would try again.
 func (f *Flow) enqueue(w *journal.Warrant) {
 	s := &f.loop
 	next := newTask(w)
+	if !next.lift() {
+		delete(s.returning, next.cutID)
+	}
 	kept := s.queue[:0]
 	for _, t := range s.queue {
-		if t.cutID != next.cutID {
+		if t.cutID != next.cutID && (next.lift() || !t.lift() || !t.sweep) {
 			kept = append(kept, t)
 		}
 	}

@@ -35,7 +35,7 @@ func (f *Flow) Touched() {
 
 // soon plans a sweep unless one is planned or there is nothing to sweep.
 func (f *Flow) soon(at *time.Duration, after time.Duration) {
-	if *at == 0 && len(f.loop.standing) > 0 {
+	if *at == 0 && len(f.loop.standing)+len(f.loop.returning) > 0 {
 		*at = f.config.Clock().Boot + after
 	}
 }

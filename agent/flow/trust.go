@@ -192,7 +192,7 @@ func (f *Flow) expired(state order.State, elapsed time.Duration) (order.Verified
 // keepMark writes the high-water mark; last, when the agent was told to stop.
 func (f *Flow) keepMark(now lease.Reading, last bool) {
 	t := &f.loop.trust
-	if !t.marked || f.loop.current != nil && f.loop.current.lift() {
+	if !t.marked || f.loop.current != nil && f.loop.current.lift() && !f.loop.current.sweep {
 		return // a lift drops the mark, which must not come back behind it
 	}
 	t.mark = t.mark.Advance(now, t.terms.BootToll)

@@ -28,8 +28,10 @@ type entry struct {
 	// Part is the number of the next receipt of this order or expiry.
 	Part uint32 `json:"part"`
 	// Finished is set once the act has been done and its receipt stored.
-	Finished bool      `json:"finished"`
-	BegunAt  time.Time `json:"begun_at"`
+	Finished bool `json:"finished"`
+	// Due is set while a lift that was carried out has left something.
+	Due     bool      `json:"due,omitempty"`
+	BegunAt time.Time `json:"begun_at"`
 	// BegunBoot is the boot clock then, of the boot named BootID.
 	BegunBoot time.Duration `json:"begun_boot"`
 	BootID    string        `json:"boot_id"`
@@ -122,8 +124,8 @@ func parseEntry(raw []byte) (entry, error) {
 }
 
 // Resume returns a warrant for each cut that stands: the unfinished ones, which
-// must be carried on, and those that are Finished and not lifted, which are
-// swept again.
+// must be carried on, and those that are Finished and not lifted, or whose lift
+// left something, which are swept again.
 func (j *Journal) Resume() ([]*Warrant, error) {
 	var all []*Warrant
 	err := j.db.View(func(tx *bbolt.Tx) error {
@@ -132,7 +134,7 @@ func (j *Journal) Resume() ([]*Warrant, error) {
 			if err != nil {
 				return err
 			}
-			if lifted := e.Finished && e.kind() == cutoffv1.OrderKind_ORDER_KIND_LIFT; !lifted {
+			if lifted := e.Finished && !e.Due && e.kind() == cutoffv1.OrderKind_ORDER_KIND_LIFT; !lifted {
 				all = append(all, &Warrant{journal: j, entry: e})
 			}
 			return nil

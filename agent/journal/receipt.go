@@ -24,8 +24,16 @@ var ErrSuperseded = errors.New("warrant was superseded by a newer order")
 
 // Finish records, in one commit, that w's part has been carried out, and its
 // receipt, which is kept until it is acknowledged. For a finished warrant it
-// adds a sweep's receipt.
-func (j *Journal) Finish(w *Warrant, receipt []byte) error {
+// adds a sweep's receipt. A lift is over with it.
+func (j *Journal) Finish(w *Warrant, receipt []byte) error { return j.finish(w, receipt, false) }
+
+// Answer is Finish for a lift that left something to be tried again: it stands,
+// across restarts, until Finish or until a newer order takes its place.
+func (j *Journal) Answer(w *Warrant, receipt []byte) error {
+	return j.finish(w, receipt, w.Valid() && w.Kind() == cutoffv1.OrderKind_ORDER_KIND_LIFT)
+}
+
+func (j *Journal) finish(w *Warrant, receipt []byte, due bool) error {
 	if !w.Valid() || len(receipt) == 0 {
 		return ErrUnverified
 	}
@@ -41,13 +49,14 @@ func (j *Journal) Finish(w *Warrant, receipt []byte) error {
 		if err := keep(tx, kept{CutID: now.CutID, OrderID: now.OrderID, Part: now.Part, Envelope: receipt}); err != nil {
 			return err
 		}
+		first := !now.Finished
 		next = now
-		next.Finished = true
+		next.Finished, next.Due = true, due
 		next.Part++
 		if err := putJSON(tx.Bucket(bucketCases), []byte(next.CutID), next); err != nil {
 			return err
 		}
-		if next.kind() == cutoffv1.OrderKind_ORDER_KIND_LIFT {
+		if first && next.kind() == cutoffv1.OrderKind_ORDER_KIND_LIFT {
 			// The reserved cut is spent and the server grants anew.
 			return putNumber(tx.Bucket(bucketMeta), keyLeased, 0)
 		}

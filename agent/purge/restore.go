@@ -47,6 +47,7 @@ func (p *Purger) Restore(ctx context.Context, w *journal.Warrant, unseal Unseal)
 	for _, i := range r.Items {
 		r.Complete = r.Complete && i.GetOutcome() != cutoffv1.Outcome_OUTCOME_RETRYING
 	}
+	p.tellLocked(r.Locked()) // and when one is unlocked, the rest goes back
 	return r, errors.Join(err, e.noted())
 }
 

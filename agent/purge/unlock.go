@@ -14,14 +14,19 @@ import (
 	"cutoff/platform/users"
 )
 
-// detailLocked is the word of what waits until its keyring is unlocked.
-const detailLocked = "locked"
+// detailLocked is the word of what waits until its keyring is unlocked, and
+// detailNoKeyring of what waits until there is one.
+const (
+	detailLocked    = "locked"
+	detailNoKeyring = "no-keyring"
+)
 
-// Locked names the users whose keyrings keep something until they are unlocked.
+// Locked names the users whose keyrings keep something, or get nothing back,
+// until they are unlocked.
 func (r Result) Locked() []string {
 	var names []string
 	for _, i := range r.Items {
-		if i.GetDetail() == detailLocked && strings.HasPrefix(i.GetPath(), "keyring:") {
+		if (i.GetDetail() == detailLocked || i.GetDetail() == detailNoKeyring) && strings.HasPrefix(i.GetPath(), "keyring:") {
 			names = append(names, i.GetUser())
 		}
 	}
