@@ -46,7 +46,7 @@ func editor(t *testing.T, b *bench, u platformtest.User) (path string) {
 	return b.root.Path(u.Home + vscdb)
 }
 
-func opened(t *testing.T, path string) *sql.DB {
+func opened(t testing.TB, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path)
 	if err != nil {
