@@ -96,7 +96,7 @@ func (i Item) MayMatch(match map[string]string) bool {
 	known := map[string]string{}
 	for name, want := range match {
 		_, hidden := i.Attributes[hashed+name]
-		if hidden && strings.HasSuffix(want, "*") || name == "label" && i.Hashed() {
+		if hidden && strings.Contains(want, "*") || name == "label" && i.Hashed() {
 			continue
 		}
 		known[name] = want
@@ -105,7 +105,8 @@ func (i Item) MayMatch(match map[string]string) bool {
 }
 
 // Matches reports whether every attribute of match is there; "label" means the
-// label, and a value may end in *. Hidden values match as a whole only.
+// label, "collection" the name of what the item is in, and in a value * stands for
+// any text. Hidden values match as a whole only.
 func (i Item) Matches(match map[string]string) bool {
 	if len(match) == 0 {
 		return false
@@ -117,15 +118,55 @@ func (i Item) Matches(match map[string]string) bool {
 			plain := md5.Sum([]byte(want)) //nolint:gosec // see hashed
 			want = hex.EncodeToString(plain[:])
 		}
-		if name == "label" && !ok {
+		switch {
+		case ok:
+		case name == "label":
 			have = i.Label
+		case name == "collection":
+			have = plainName(i.Collection)
 		}
-		if prefix, any := strings.CutSuffix(want, "*"); any && strings.HasPrefix(have, prefix) && have != "" {
-			continue
-		}
-		if have != want {
+		if !like(want, have) {
 			return false
 		}
 	}
 	return true
+}
+
+// like reports whether a text is as wanted, where * stands for any text. What is
+// not there is like nothing.
+func like(want, have string) bool {
+	pieces := strings.Split(want, "*")
+	last := len(pieces) - 1
+	if last == 0 || have == "" {
+		return want == have
+	}
+	rest, ok := strings.CutPrefix(have, pieces[0])
+	for _, piece := range pieces[1:last] {
+		if ok {
+			_, rest, ok = strings.Cut(rest, piece)
+		}
+	}
+	return ok && strings.HasSuffix(rest, pieces[last])
+}
+
+// plainName undoes what a keyring does to a collection's name to make an
+// object's path of it: _2d is a hyphen.
+func plainName(collection string) string {
+	var out strings.Builder
+	for i := 0; i < len(collection); i++ {
+		if collection[i] != '_' {
+			out.WriteByte(collection[i])
+			continue
+		}
+		if i+3 > len(collection) {
+			return collection
+		}
+		b, err := hex.DecodeString(collection[i+1 : i+3])
+		if err != nil {
+			return collection
+		}
+		out.Write(b)
+		i += 2
+	}
+	return out.String()
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func TestAnItemMatchesByEveryAttribute(t *testing.T) {
-	item := secrets.Item{Label: "Docker Credentials", Attributes: map[string]string{"service": "gh:github.com", "username": "alice"}}
+	item := secrets.Item{Collection: "granted_2daws", Label: "Docker Credentials", Attributes: map[string]string{"service": "gh:github.com", "username": "alice"}}
 	for _, c := range []struct {
 		match map[string]string
 		want  bool
@@ -18,6 +18,11 @@ func TestAnItemMatchesByEveryAttribute(t *testing.T) {
 		{map[string]string{"application": "x"}, false},
 		{map[string]string{"application": "*"}, false},
 		{map[string]string{"label": "Docker Credentials"}, true},
+		{map[string]string{"service": "*github*"}, true},
+		{map[string]string{"service": "*:gitlab*"}, false},
+		{map[string]string{"service": "gh:*:github.com"}, false},
+		{map[string]string{"collection": "granted-aws"}, true},
+		{map[string]string{"collection": "login"}, false},
 		{map[string]string{}, false},
 		{nil, false},
 	} {

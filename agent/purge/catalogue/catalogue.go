@@ -111,7 +111,7 @@ type Credential struct {
 	// Copies is the reader that finds, in a file of a program that keeps copies
 	// (trash, an editor's history), which of them were of credentials.
 	Copies string `json:"copies,omitempty"`
-	// Keyring matches items by attributes; a value may end in *.
+	// Keyring matches items by attributes; in a value * stands for any text.
 	Keyring []map[string]string `json:"keyring,omitempty"`
 	// Tokens say whose the file's tokens are.
 	Tokens []Token `json:"tokens,omitempty"`

@@ -335,7 +335,7 @@ func (w *Worker) usual(p string) []place {
 		return nil
 	}
 	if name == "XDG_RUNTIME_DIR" {
-		return w.written(paths.Runtime(strconv.FormatUint(uint64(w.job.UID), 10)) + "/" + rest)
+		return []place{w.literal(paths.Runtime(strconv.FormatUint(uint64(w.job.UID), 10)) + "/" + rest)}
 	}
 	base, ok := paths.Base(name)
 	if !ok {

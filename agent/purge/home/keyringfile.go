@@ -2,6 +2,7 @@ package home
 
 import (
 	"context"
+	"path"
 	"strconv"
 	"strings"
 
@@ -53,6 +54,9 @@ func (w *Worker) keyringFile(c *catalogue.Credential, at place, info files.Info,
 	f, err := keyfile.Parse(data)
 	if err != nil {
 		return nil //nolint:nilerr // it has the name of a keyring, and is none
+	}
+	for n := range f.Items {
+		f.Items[n].Collection = strings.TrimSuffix(path.Base(at.name), ".keyring")
 	}
 	if f.Plain {
 		return w.plainKeyring(c, at, info, data, f)
