@@ -9,7 +9,7 @@ import (
 
 // alike lays what looks like a credential and is none.
 func (m *maker) alike(c *catalogue.Credential) {
-	if c.Action != catalogue.Delete && c.Action != catalogue.Edit && c.Action != catalogue.DeleteDir || len(c.Paths) == 0 {
+	if !onDisk(c) || len(c.Paths) == 0 {
 		return
 	}
 	var names []string

@@ -137,7 +137,7 @@ func (m *maker) rulesOf(u int) []rule {
 	for _, k := range []kind{usual, override, sandbox} {
 		for i := range m.Catalogue {
 			c := &m.Catalogue[i]
-			if c.System && m.Users[u].UID != 0 || c.Action != catalogue.Delete && c.Action != catalogue.Edit && c.Action != catalogue.DeleteDir {
+			if c.System && m.Users[u].UID != 0 || !onDisk(c) {
 				continue
 			}
 			for _, p := range patterns(c, k) {
@@ -154,9 +154,14 @@ func (m *maker) rulesOf(u int) []rule {
 	return out
 }
 
+// onDisk reports whether a credential is a file or a folder.
+func onDisk(c *catalogue.Credential) bool {
+	return slices.Contains([]catalogue.Action{catalogue.Delete, catalogue.Edit, catalogue.DeleteDir, catalogue.KeyringFile}, c.Action)
+}
+
 func patterns(c *catalogue.Credential, k kind) []string {
 	if k == sandbox {
-		return c.Elsewhere
+		return c.Elsewhere(func(string) bool { return true })
 	}
 	return c.Paths
 }

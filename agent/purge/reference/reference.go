@@ -42,6 +42,8 @@ type File struct {
 	Fate           Fate
 	// Kept are texts of the file that no cut may take.
 	Kept []string
+	// Encrypted: only a seal takes it, which gives it back.
+	Encrypted bool
 }
 
 // Config says what to make up.

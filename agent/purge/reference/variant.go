@@ -10,8 +10,8 @@ import (
 // entry lays out one credential in all the ways it has.
 func (m *maker) entry(c *catalogue.Credential) {
 	switch c.Action {
-	case catalogue.KeyringDelete, catalogue.AgentClear, catalogue.End:
-		return // no files
+	case catalogue.KeyringDelete, catalogue.KernelKey, catalogue.AgentClear, catalogue.End:
+		return // in files of others, or in none
 	}
 	for _, k := range []kind{usual, override, sandbox} {
 		for range max(m.Each, 1) {
@@ -51,6 +51,8 @@ func (m *maker) lay(c *catalogue.Credential, u int, name, variant string) bool {
 		return m.names(c, u, name, variant)
 	case c.Action == catalogue.DeleteDir:
 		return m.folder(c, u, name, variant)
+	case c.Action == catalogue.KeyringFile:
+		return m.ours(c, u, name) && m.keyring(c, u, name, variant)
 	}
 	if !m.ours(c, u, name) {
 		return false
