@@ -23,6 +23,7 @@ import (
 type machine struct {
 	t      *testing.T
 	leader int
+	nspawn *exec.Cmd
 	bin    string
 	stack  *stack.Stack
 	server *stack.Server
@@ -31,8 +32,16 @@ type machine struct {
 // boot starts a server here and a machine beside it.
 func boot(t *testing.T) *machine {
 	t.Helper()
-	tree := os.Getenv("CUTOFF_SYSTEM_TREE")
-	if os.Geteuid() != 0 || tree == "" {
+	m, dir := prepare(t)
+	m.serve()
+	m.start(os.Getenv("CUTOFF_SYSTEM_TREE"), filepath.Join(dir, "boot.log"), "--volatile=overlay")
+	return m
+}
+
+// prepare builds the programs for a machine and its server.
+func prepare(t *testing.T) (*machine, string) {
+	t.Helper()
+	if os.Geteuid() != 0 || os.Getenv("CUTOFF_SYSTEM_TREE") == "" {
 		t.Fatal("run make test-system as root: it needs a tree to boot")
 	}
 	dir, err := os.MkdirTemp("", "cutoff-system-")
@@ -50,23 +59,34 @@ func boot(t *testing.T) *machine {
 	}
 	m.stack = &stack.Stack{Bin: m.bin, Dir: dir}
 	t.Cleanup(m.stack.Close)
-	if m.server, err = m.stack.Serve(m.ctx(), filepath.Join(dir, "server"), "--agents", "127.0.0.1:0", "--console", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	m.start(tree, filepath.Join(dir, "boot.log"))
-	return m
+	return m, dir
 }
 
-func (m *machine) start(tree, logName string) {
+// serve starts the server, where it was before if there was one.
+func (m *machine) serve() {
+	m.t.Helper()
+	agents := "127.0.0.1:0"
+	if m.server != nil {
+		agents = m.server.Agents
+	}
+	var err error
+	if m.server, err = m.stack.Serve(m.ctx(), filepath.Join(m.stack.Dir, "server"), "--agents", agents, "--console", "127.0.0.1:0"); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// start boots a tree. The network is this machine's own, unless args say
+// otherwise: the server listens on its loopback.
+func (m *machine) start(tree, logName string, args ...string) {
 	m.t.Helper()
 	log, err := os.Create(logName)
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	// The network is this machine's own: the server listens on its loopback.
-	cmd := exec.Command("systemd-nspawn", "-q", "-D", tree, "--volatile=overlay", "--register=no", "--keep-unit",
-		"--bind-ro="+m.bin+":/opt/cutoff", "--console=pipe", "-b")
+	all := append([]string{"-q", "-D", tree, "--register=no", "--keep-unit", "--bind-ro=" + m.bin + ":/opt/cutoff", "--console=pipe"}, args...)
+	cmd := exec.Command("systemd-nspawn", append(all, "-b")...)
+	m.nspawn = cmd
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		m.t.Fatal(err)
