@@ -204,22 +204,14 @@ func (m *machine) cli(result any, args ...string) {
 	}
 }
 
-// enrol installs the agent as a service of the system.
+// enrol installs the agent as a rollout does: all tests run under the unit of
+// the package, with what it forbids.
 func (m *machine) enrol() {
 	m.t.Helper()
-	var made struct{ Token string }
-	m.cli(&made, "token", "create", "--uses", "1", "--ttl", "1h")
-	cmd := m.command(made.Token+"\n", "/opt/cutoff/cutoff-agent", "enroll", "--server", m.server.Agents, "--token-file", "-")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		m.t.Fatalf("enroll: %v\n%s", err, out)
-	}
-	m.do("/opt/cutoff/cutoff-agent", "install")
-	m.until("a lease", func() bool {
-		var d struct {
-			LeaseUntil *time.Time `json:"lease_until"`
-		}
-		return m.server.CLI(m.ctx(), "", &d, "device", "show", m.hostname()) == nil && d.LeaseUntil != nil
-	})
+	m.packages("1.0.0")
+	m.write("/etc/cutoff/agent.env", "600", "CUTOFF_SERVER="+m.server.Agents+"\nCUTOFF_TOKEN="+m.token()+"\n")
+	m.do("dpkg", "-i", deb("1.0.0"))
+	m.enrolled()
 }
 
 func (m *machine) hostname() string { return m.do("cat", "/etc/hostname") }

@@ -165,13 +165,13 @@ func TestALeaseThatRanOutWhileOffSealsBeforeAnyoneLogsIn(t *testing.T) {
 
 	m.start(disk, filepath.Join(m.stack.Dir, "boot.3"))
 	m.until("the server hears of it", func() bool { d, ok := m.device(); return ok && d.ID == first.ID && d.State == "sealed" })
-	var cuts []cut
-	m.cli(&cuts, "cut", "list")
-	if len(cuts) != 1 {
-		t.Fatalf("got %d cuts, want one: the agent's and the server's are the same", len(cuts))
+	var list struct{ Cuts []cut }
+	m.cli(&list, "cut", "list")
+	if len(list.Cuts) != 1 {
+		t.Fatalf("got %d cuts, want one: the agent's and the server's are the same", len(list.Cuts))
 	}
 	m.cli(nil, "group", "set", "default", "--warn", "1h", "--seal", "2h")
-	m.cli(nil, "lift", cuts[0].ID, "--reason", "test", "--wait")
+	m.cli(nil, "lift", list.Cuts[0].ID, "--reason", "test", "--wait")
 	if got := m.do("cat", "/home/alice/.aws/credentials"); !strings.Contains(got, "canary-aws") {
 		t.Errorf("got %q back", got)
 	}
