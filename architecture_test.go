@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"proto/cutoff/v1/gateway": {"proto/cutoff/v1"},
 	"proto/signed":            {"proto/cutoff/v1"},
 	"proto/addition":          {},
+	"proto/extension":         {},
 
 	"platform": {"platform/..."},
 

@@ -16,6 +16,7 @@ type Admin interface {
 	AdminCuts
 	AdminTrust
 	AdminCatalogue
+	AdminExtensions
 }
 
 // adminService is AdminService: it translates, and decides nothing. Its methods

@@ -109,7 +109,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(
 		c.serveCommand(), c.versionCommand(),
 		c.tokenCommand(), c.deviceCommand(), c.personCommand(), c.groupCommand(),
-		c.cutCommand(), c.liftCommand(),
+		c.cutCommand(), c.liftCommand(), c.leaseCommand(),
 		c.policyCommand(), c.catalogueCommand(), c.connectorCommand(), c.credentialCommand(),
 		c.evidenceCommand(), c.userCommand(), c.apiKeyCommand(),
 		c.loadtestCommand(),

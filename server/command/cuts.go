@@ -289,18 +289,22 @@ func (c *cli) verdictCommand(
 }
 
 func (c *cli) liftCommand() *cobra.Command {
-	var reason string
+	var reason, request, out string
 	var wait bool
 	var timeout time.Duration
 	lift := &cobra.Command{
 		Use: "lift CUT", Short: "end a cut: sealed secrets come back, accounts are enabled again",
-		Args: exactly("CUT (an id)"), Example: "  cutoff-server lift cut_k3x9 --reason found --wait --data /var/lib/cutoff",
+		Args: exactly("CUT (an id)"), Example: "  cutoff-server lift cut_k3x9 --reason found --wait --data /var/lib/cutoff\n" +
+			"  cutoff-server lift cut_k3x9 --reason found --request laptop.request -o laptop.answer --data /var/lib/cutoff",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if strings.TrimSpace(reason) == "" {
 				return usagef("it is kept as evidence", "lift needs --reason")
 			}
 			if cmd.Flags().Changed("timeout") && !wait {
 				return usagef("", "--timeout is of use with --wait only")
+			}
+			if request != "" || out != "" {
+				return c.liftByFile(cmd.Context(), args[0], reason, request, out)
 			}
 			var cut *cutoffv1.Cut
 			err := c.call(cmd.Context(), func(ctx context.Context, admin cutoffv1.AdminServiceClient) error {
@@ -321,6 +325,8 @@ func (c *cli) liftCommand() *cobra.Command {
 	}
 	lift.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	lift.Flags().BoolVar(&wait, "wait", false, "wait until every sealed item is back")
+	lift.Flags().StringVar(&request, "request", "", "the `FILE` that a device without a network made: cutoff-agent status --challenge -o FILE")
+	lift.Flags().StringVarP(&out, "out", "o", "", "write the answer for that device to `FILE`")
 	spanFlag(lift, &timeout, "timeout", waitTime, "how long --wait waits")
 	return lift
 }

@@ -48,6 +48,12 @@ type Agents struct {
 	// Names are further host names and addresses by which agents reach it; the
 	// server's certificate carries them.
 	Names []string
+	// Addresses (host:port) are where else agents may find it, in the order they
+	// are tried; they learn them with their leases.
+	Addresses []string
+	// Mirrors are the URLs of folders on web servers that hold what `lease export`
+	// wrote.
+	Mirrors []string
 }
 
 // Log is about what goes to stderr.
@@ -96,6 +102,8 @@ const (
 //	  group_percent: 50
 //	agents:
 //	  names: [cutoff.example.com, 192.0.2.10]
+//	  addresses: [cutoff.example.com:8443, cutoff2.example.com:8443]
+//	  mirrors: [https://static.example.com/leases/]
 //	log:
 //	  level: info          # debug, info, warn or error
 func Parse(data []byte) (Config, fault.Problems) {
@@ -121,7 +129,10 @@ func (b *Brake) read(n document.Node) {
 var hostName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func (a *Agents) read(n document.Node) {
-	names := n.Map("names")["names"]
+	f := n.Map("names", "addresses", "mirrors")
+	a.Addresses = texts(f["addresses"], checkAddress)
+	a.Mirrors = texts(f["mirrors"], checkMirror)
+	names := f["names"]
 	list := names.List()
 	if len(list) > maxNames {
 		names.Fault("%d names, at most %d", len(list), maxNames)

@@ -160,6 +160,7 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 		TrustDomain: s.authority.TrustDomain(), Registry: s.registry,
 		Connectors: s.registry, Queue: hint, Devices: s.hub, Brake: brake(s.settings.Brake),
 		Mark: markAt(s.dir.file(markFile)), SetUp: s.dropSetupCode,
+		Addresses: flow.Addresses{Servers: s.settings.Agents.Addresses, Mirrors: s.settings.Agents.Mirrors},
 	})
 	builtIn := config.Default()
 	if err := s.flow.NoteSettings(ctx, s.settings.Limits(), builtIn.Limits()); err != nil {

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"cutoff/server/operator"
 )
 
@@ -30,6 +32,7 @@ type Tx interface {
 	EvidenceTx
 	TrustTx
 	CatalogueTx
+	ExtensionTx
 }
 
 // Signers sign what the server says; each key has one use.
@@ -118,6 +121,16 @@ type Flow struct {
 	mark     Mark
 	marking  sync.Mutex
 	setUp    func()
+
+	codes     *rate.Limiter
+	addresses Addresses
+}
+
+// Addresses are what devices learn with their leases: where else the agents'
+// listener answers, and which web servers hold extension files.
+type Addresses struct {
+	Servers []string
+	Mirrors []string
 }
 
 // Config is what New needs besides the store.
@@ -146,6 +159,8 @@ type Config struct {
 	Mark Mark
 	// SetUp, if set, is told once an account was made: the setup code is void.
 	SetUp func()
+	// Addresses are told to devices with their leases.
+	Addresses Addresses
 	// PasswordCost is what hashing a password costs; zero means the default.
 	PasswordCost operator.Cost
 }
@@ -160,5 +175,6 @@ func New(store Store, config Config) *Flow {
 		connectors: config.Connectors, queue: config.Queue, devices: config.Devices,
 		brake: config.Brake.filled(), watchers: newWatchers(),
 		mark: config.Mark, setUp: config.SetUp, registry: config.Registry, hasher: operator.NewHasher(config.PasswordCost),
+		codes: newCodesLimit(), addresses: config.Addresses,
 	}
 }

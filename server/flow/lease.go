@@ -33,6 +33,7 @@ func (f *Flow) GrantLease(ctx context.Context, peer Peer, nonce []byte) (envelop
 	if reason != lease.Granted {
 		return nil, string(reason), nil
 	}
+	granted.Codes = f.fillCodes(ctx, peer.DeviceID, granted.GetCodes())
 	envelope, err = signed.Seal(signed.TypeLease, granted, f.signers.Lease)
 	if err != nil {
 		return nil, "", fmt.Errorf("sign lease: %w", err)
@@ -56,6 +57,7 @@ func (f *Flow) lease(ctx context.Context, tx Tx, peer Peer, nonce []byte) (*cuto
 	granted := lease.New(&d, &g, d.LeaseNumber+1, nonce)
 	granted.RosterVersion = f.authority.RosterVersion()
 	granted.IssuedAt = timestamppb.New(now)
+	granted.Codes, granted.Servers, granted.Mirrors = codesOf(&d), f.addresses.Servers, f.addresses.Mirrors
 	if granted.Checkpoint, err = f.checkpoint(ctx, tx); err != nil {
 		return nil, "", err
 	}

@@ -24,6 +24,7 @@ func TestALeaseCarriesTheGroupsDeadlinesAndTheReservation(t *testing.T) {
 		SealMs: (72 * time.Hour).Milliseconds(), RenewMs: (5 * time.Minute).Milliseconds(),
 		AtExpiry: cutoffv1.AtExpiry_AT_EXPIRY_SEAL, CutId: v.ReservedCut, EscrowRecipient: v.Recipient, RosterVersion: 1,
 		Checkpoint: lease.GetCheckpoint(), IssuedAt: lease.GetIssuedAt(), OnTamper: cutoffv1.OnTamper_ON_TAMPER_SEAL,
+		Codes: lease.GetCodes(),
 	}
 	if lease.String() != want.String() {
 		t.Fatalf("got  %v\nwant %v", lease, want)

@@ -1134,11 +1134,14 @@ type LiftRequest struct {
 	// challenge (32 bytes) is what the answer repeats.
 	Challenge []byte `protobuf:"bytes,3,opt,name=challenge,proto3" json:"challenge,omitempty"`
 	// recipient is an age X25519 recipient drawn for the answer's keys.
-	Recipient     string                 `protobuf:"bytes,4,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	HighestOrder  uint64                 `protobuf:"varint,5,opt,name=highest_order,json=highestOrder,proto3" json:"highest_order,omitempty"`
-	HighestLease  uint64                 `protobuf:"varint,6,opt,name=highest_lease,json=highestLease,proto3" json:"highest_lease,omitempty"`
-	Headers       []*LiftHeader          `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=at,proto3" json:"at,omitempty"`
+	Recipient    string                 `protobuf:"bytes,4,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	HighestOrder uint64                 `protobuf:"varint,5,opt,name=highest_order,json=highestOrder,proto3" json:"highest_order,omitempty"`
+	HighestLease uint64                 `protobuf:"varint,6,opt,name=highest_lease,json=highestLease,proto3" json:"highest_lease,omitempty"`
+	Headers      []*LiftHeader          `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty"`
+	At           *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=at,proto3" json:"at,omitempty"`
+	// receipts are those the server has not acknowledged: what was sealed without
+	// a network is known by them.
+	Receipts      [][]byte `protobuf:"bytes,9,rep,name=receipts,proto3" json:"receipts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1225,6 +1228,13 @@ func (x *LiftRequest) GetHeaders() []*LiftHeader {
 func (x *LiftRequest) GetAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.At
+	}
+	return nil
+}
+
+func (x *LiftRequest) GetReceipts() [][]byte {
+	if x != nil {
+		return x.Receipts
 	}
 	return nil
 }
@@ -2799,7 +2809,7 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\x06cut_id\x18\x03 \x01(\tR\x05cutId\x12\x15\n" +
 	"\x06add_ms\x18\x04 \x01(\x03R\x05addMs\x123\n" +
 	"\aends_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x127\n" +
-	"\tissued_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"\xa4\x02\n" +
+	"\tissued_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"\xc0\x02\n" +
 	"\vLiftRequest\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
 	"\x06cut_id\x18\x02 \x01(\tR\x05cutId\x12\x1c\n" +
@@ -2808,7 +2818,8 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\rhighest_order\x18\x05 \x01(\x04R\fhighestOrder\x12#\n" +
 	"\rhighest_lease\x18\x06 \x01(\x04R\fhighestLease\x12/\n" +
 	"\aheaders\x18\a \x03(\v2\x15.cutoff.v1.LiftHeaderR\aheaders\x12*\n" +
-	"\x02at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"=\n" +
+	"\x02at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +
+	"\breceipts\x18\t \x03(\fR\breceipts\"=\n" +
 	"\n" +
 	"LiftHeader\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x16\n" +
