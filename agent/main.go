@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"cutoff/agent/purge"
+	"cutoff/platform/notify"
 )
 
 // version is set by the linker.
@@ -20,6 +21,9 @@ var version = "dev"
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == purge.ChildArg {
 		os.Exit(purge.ChildMain(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == notify.ChildArg {
+		os.Exit(notify.ChildMain())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr})

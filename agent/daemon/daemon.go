@@ -59,6 +59,7 @@ type agent struct {
 	flow    *flow.Flow
 	purger  *purge.Purger
 	uplink  *uplink.Uplink
+	teller  *teller
 }
 
 // Run is the agent until ctx ends. An error before the ready line is about the
@@ -96,6 +97,7 @@ func (a *agent) serve(told context.Context) error {
 	work.Go(func() error { return a.uplink.Run(ctx) })
 	work.Go(func() error { return a.purger.Watch(ctx, a.flow.Touched) })
 	work.Go(func() error { return clock.Woken(ctx, a.flow.Woken) })
+	work.Go(func() error { return a.teller.Run(ctx) })
 	work.Go(func() error { return a.purger.WatchLocks(ctx, a.flow.LoggedIn) })
 	if a.config.Root == "" { // a trial's users do not log in
 		work.Go(func() error { return session.Logins(ctx, a.flow.LoggedIn) })
@@ -122,7 +124,7 @@ func open(o Options) (*agent, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w: %w", o.State.Journal(), config.ErrDamaged, err)
 	}
-	a := &agent{options: o, config: enrolled, journal: j}
+	a := &agent{options: o, config: enrolled, journal: j, teller: newTeller(enrolled.Root, o.Log)}
 	a.uplink, err = uplink.New(uplink.Config{
 		State: o.State, Server: enrolled.Server, Device: enrolled.DeviceID, Domain: enrolled.TrustDomain,
 		RootKey: enrolled.RootKey, Key: key, Version: o.Version, Now: time.Now, Log: o.Log, Handler: a.handler(),
@@ -165,6 +167,7 @@ func (a *agent) brain(c flow.Config) (*flow.Flow, error) {
 		look.Scope = func() catalogue.Scope { return as }
 		return purge.Plan(ctx, look)
 	}
+	c.Tell = a.teller.tell
 	reporter := report.New(root, o.Version)
 	c.Posture = func(ctx context.Context) []*cutoffv1.Fact { return reporter.Facts(ctx, clock.Boot()) }
 	c.Clock = func() lease.Reading {
