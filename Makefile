@@ -19,9 +19,9 @@ NFPM         := v2.43.0
 
 # What the tests and the demo need besides Go, a C compiler, git and node.
 PACKAGES     := gnome-keyring dbus dbus-daemon libsecret-tools glewlwyd sqlite3 chromium openssh-client \
-                libkf5wallet-bin libqca-qt5-2-plugins keepassxc krb5-user krb5-kdc krb5-admin-server sssd-kcm keyutils
+                swtpm libkf5wallet-bin libqca-qt5-2-plugins keepassxc krb5-user krb5-kdc krb5-admin-server sssd-kcm keyutils
 NEEDED       := gnome-keyring-daemon dbus-daemon secret-tool glewlwyd sqlite3 chromium ssh-keygen \
-                kwalletd5 keepassxc kinit krb5kdc kadmin.local /usr/libexec/sssd/sssd_kcm keyctl
+                swtpm kwalletd5 keepassxc kinit krb5kdc kadmin.local /usr/libexec/sssd/sssd_kcm keyctl
 
 .PHONY: help
 help: ## show what can be made

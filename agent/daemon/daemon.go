@@ -60,6 +60,7 @@ type agent struct {
 	purger  *purge.Purger
 	uplink  *uplink.Uplink
 	teller  *teller
+	witness *witness
 }
 
 // Run is the agent until ctx ends. An error before the ready line is about the
@@ -89,11 +90,15 @@ func Run(ctx context.Context, o Options) error {
 
 // serve works until told ends, and is still at work while it takes its leave.
 func (a *agent) serve(told context.Context) error {
+	copies, _ := a.options.State.Marks()
+	mark, _ := lease.Newest(copies)
+	a.witness.begin(told, mark.Last.Witness.Counter != 0)
 	work, ctx := errgroup.WithContext(context.WithoutCancel(told))
 	work.Go(func() error { return a.leave(told, ctx) })
 	work.Go(func() error { return a.settle(ctx) })
 	work.Go(func() error { return watched(ctx, a.options, a.flow.Alive) })
 	work.Go(func() error { return a.flow.Run(ctx) })
+	work.Go(func() error { return a.witness.Run(ctx) })
 	work.Go(func() error { return a.uplink.Run(ctx) })
 	work.Go(func() error { return a.purger.Watch(ctx, a.flow.Touched) })
 	work.Go(func() error { return clock.Woken(ctx, a.flow.Woken) })
@@ -124,7 +129,7 @@ func open(o Options) (*agent, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w: %w", o.State.Journal(), config.ErrDamaged, err)
 	}
-	a := &agent{options: o, config: enrolled, journal: j, teller: newTeller(enrolled.Root, o.Log)}
+	a := &agent{options: o, config: enrolled, journal: j, teller: newTeller(enrolled.Root, o.Log), witness: &witness{root: enrolled.Root, log: o.Log}}
 	a.uplink, err = uplink.New(uplink.Config{
 		State: o.State, Server: enrolled.Server, Device: enrolled.DeviceID, Domain: enrolled.TrustDomain,
 		RootKey: enrolled.RootKey, Key: key, Version: o.Version, Now: time.Now, Log: o.Log, Handler: a.handler(),
@@ -171,8 +176,9 @@ func (a *agent) brain(c flow.Config) (*flow.Flow, error) {
 	reporter := report.New(root, o.Version)
 	c.Posture = func(ctx context.Context) []*cutoffv1.Fact { return reporter.Facts(ctx, clock.Boot()) }
 	c.Clock = func() lease.Reading {
-		return lease.Reading{Boot: clock.Boot(), BootID: bootID, Wall: time.Now().Round(0)}
+		return lease.Reading{Boot: clock.Boot(), BootID: bootID, Wall: time.Now().Round(0), Witness: a.witness.now()}
 	}
+	c.Raise = a.witness.raise
 	return flow.New(c)
 }
 
