@@ -26,6 +26,7 @@ const maxFile = 64 << 10
 type Config struct {
 	Brake  Brake
 	Agents Agents
+	Escrow Escrow
 	Log    Log
 }
 
@@ -56,6 +57,13 @@ type Agents struct {
 	Mirrors []string
 }
 
+// Escrow is about the keys in DIR/escrow.
+type Escrow struct {
+	// Backups is how long backups of DIR/escrow are kept; zero: none are made.
+	// A key that was shredded counts as gone once it is past.
+	Backups time.Duration
+}
+
 // Log is about what goes to stderr.
 type Log struct {
 	Level slog.Level
@@ -64,8 +72,9 @@ type Log struct {
 // Default is what holds where the file says nothing.
 func Default() Config {
 	return Config{
-		Brake: Brake{Window: time.Hour, People: 3, PeoplePercent: 5, Machine: 3, MachinePercent: 5, GroupPercent: 50},
-		Log:   Log{Level: slog.LevelInfo},
+		Brake:  Brake{Window: time.Hour, People: 3, PeoplePercent: 5, Machine: 3, MachinePercent: 5, GroupPercent: 50},
+		Escrow: Escrow{Backups: 30 * 24 * time.Hour},
+		Log:    Log{Level: slog.LevelInfo},
 	}
 }
 
@@ -89,6 +98,7 @@ const (
 	maxWindow  = 7 * 24 * time.Hour
 	maxDevices = 1_000_000
 	maxNames   = 50
+	maxBackups = 10 * 365 * 24 * time.Hour
 )
 
 // Parse reads the file's text. With any problem the Config is of no use.
@@ -104,14 +114,17 @@ const (
 //	  names: [cutoff.example.com, 192.0.2.10]
 //	  addresses: [cutoff.example.com:8443, cutoff2.example.com:8443]
 //	  mirrors: [https://static.example.com/leases/]
+//	escrow:
+//	  backups: 720h        # for so long backups of DIR/escrow are kept; 0s: none are made
 //	log:
 //	  level: info          # debug, info, warn or error
 func Parse(data []byte) (Config, fault.Problems) {
 	c := Default()
 	file := document.Read(data, maxFile)
-	top := file.Root.Map("brake", "agents", "log")
+	top := file.Root.Map("brake", "agents", "escrow", "log")
 	c.Brake.read(top["brake"])
 	c.Agents.read(top["agents"])
+	c.Escrow.Backups = top["escrow"].Map("backups")["backups"].Duration(0, maxBackups, c.Escrow.Backups)
 	c.Log.read(top["log"])
 	return c, file.Problems()
 }
@@ -167,5 +180,6 @@ func (c *Config) Limits() map[string]string {
 		"brake.machine":         strconv.Itoa(b.Machine),
 		"brake.machine_percent": strconv.Itoa(b.MachinePercent),
 		"brake.group_percent":   strconv.Itoa(b.GroupPercent),
+		"escrow.backups":        c.Escrow.Backups.String(),
 	}
 }

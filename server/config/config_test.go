@@ -28,11 +28,14 @@ brake:
   window: 10m
 agents:
   names: [Cutoff.example.com, 192.0.2.10, "2001:db8::1"]
+escrow:
+  backups: 0s
 log:
   level: debug
 `))
 	want.Brake.People, want.Brake.Window = 100, 10*time.Minute
 	want.Agents.Names = []string{"cutoff.example.com", "192.0.2.10", "2001:db8::1"}
+	want.Escrow.Backups = 0
 	want.Log.Level = slog.LevelDebug
 	if len(problems) > 0 || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, problems)
@@ -50,6 +53,7 @@ func TestAFaultOfTheFileIsNamedWithItsPlace(t *testing.T) {
 		{"more than all", "brake:\n  group_percent: 101", "2:18: want a whole number from 1 to 100"},
 		{"not a duration", "brake:\n  window: 60", "2:11: want a duration"},
 		{"too short", "brake:\n  window: 1s", "2:11: want a duration from"},
+		{"backups for ever", "escrow:\n  backups: 100000h", "2:12: want a duration from 0s to 87600h"},
 		{"not a level", "log:\n  level: loud", `2:10: "loud" is none of`},
 		{"not a name", "agents:\n  names: [ok.example, 'a b']", `2:23: "a b" is neither`},
 		{"a list", "- brake", "1:1: want a map"},
@@ -80,14 +84,15 @@ func TestTheFileIsReadFromTheDataDirectory(t *testing.T) {
 	}
 }
 
-func TestEveryLimitOfTheBrakeIsOneWhoseChangeIsRecorded(t *testing.T) {
+func TestTheChangeOfEveryLimitIsRecorded(t *testing.T) {
 	base := config.Default()
 	limits := base.Limits()
-	if got, want := len(limits), reflect.TypeFor[config.Brake]().NumField(); got != want {
-		t.Errorf("%d limits are recorded, the brake has %d", got, want)
+	if got, want := len(limits), reflect.TypeFor[config.Brake]().NumField()+reflect.TypeFor[config.Escrow]().NumField(); got != want {
+		t.Errorf("%d limits are recorded, the brake and the escrow have %d", got, want)
 	}
 	changed := base
 	changed.Brake = config.Brake{Window: time.Minute, People: 7, PeoplePercent: 7, Machine: 7, MachinePercent: 7, GroupPercent: 7}
+	changed.Escrow.Backups = 0
 	for name, value := range changed.Limits() {
 		if limits[name] == value {
 			t.Errorf("%s does not follow its setting", name)

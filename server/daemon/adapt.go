@@ -8,7 +8,30 @@ import (
 	"cutoff/server/connector"
 	"cutoff/server/fault"
 	"cutoff/server/flow"
+	"cutoff/server/revoke"
 )
+
+// connectors are the registry's and the server's own, which shreds.
+type connectors struct {
+	*connector.Registry
+	shred func(ctx context.Context, s revoke.Step) revoke.Result
+}
+
+// Revoke is queue.Connectors.
+func (c connectors) Revoke(ctx context.Context, s revoke.Step) revoke.Result {
+	if s.Connector == revoke.Escrow {
+		return c.shred(ctx, s)
+	}
+	return c.Registry.Revoke(ctx, s)
+}
+
+// Confirm is queue.Connectors.
+func (c connectors) Confirm(ctx context.Context, s revoke.Step) revoke.Result {
+	if s.Connector == revoke.Escrow {
+		return c.shred(ctx, s)
+	}
+	return c.Registry.Confirm(ctx, s)
+}
 
 // tester is the registry as the admin service wants it; what a test found is the
 // connector's health from then on.

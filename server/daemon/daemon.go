@@ -156,7 +156,7 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 	}
 	s.flow = flow.New(store.Flow{Store: s.store}, flow.Config{
 		Signers: s.authority.Signers(), Hub: s.hub, Now: time.Now, Log: s.log,
-		Authority: s.authority, Vault: vault, DataKey: s.authority.DataKey(),
+		Authority: s.authority, Vault: vault, DataKey: s.authority.DataKey(), EscrowBackups: s.settings.Escrow.Backups,
 		TrustDomain: s.authority.TrustDomain(), Registry: s.registry,
 		Connectors: s.registry, Queue: hint, Devices: s.hub, Brake: brake(s.settings.Brake),
 		Mark: markAt(s.dir.file(markFile)), SetUp: s.dropSetupCode,
@@ -173,7 +173,7 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 		return err
 	}
 	s.queue, err = queue.New(queue.Config{
-		File: s.dir.file(queueFile), Steps: s.flow, Connectors: s.registry, Hint: hint,
+		File: s.dir.file(queueFile), Steps: s.flow, Connectors: connectors{s.registry, s.flow.Shred}, Hint: hint,
 		Used: s.used, Now: time.Now, Log: s.log,
 	})
 	return err

@@ -99,8 +99,8 @@ func (s *Server) runTidy(ctx context.Context) error {
 		if err := s.flow.MarkEvidence(ctx); err != nil && ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "note where the evidence log stands", "err", err)
 		}
-		if err := errors.Join(s.flow.ResumeCases(ctx), s.flow.LapseHeld(ctx)); err != nil && ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "look after held and large cases", "err", err)
+		if err := errors.Join(s.flow.ResumeCases(ctx), s.flow.LapseHeld(ctx), s.flow.ConfirmShreds(ctx)); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "do what time made due", "err", err)
 		}
 		select {
 		case <-tick.C:

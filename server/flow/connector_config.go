@@ -78,8 +78,9 @@ var connectorName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
 
 func (n *NewConnector) check() error {
 	switch {
-	case !connectorName.MatchString(n.Name) || n.Name == revoke.NoConnector:
-		return fault.New(fault.Invalid, "a connector's name is lower-case letters, digits and hyphens, at most 64, and not %q", revoke.NoConnector)
+	case !connectorName.MatchString(n.Name) || n.Name == revoke.NoConnector, n.Name == revoke.Escrow:
+		return fault.New(fault.Invalid, "a connector's name is lower-case letters, digits and hyphens, at most 64, and not %q or %q",
+			revoke.NoConnector, revoke.Escrow)
 	case len(n.Config) > maxConnectorFile:
 		return fault.New(fault.Invalid, "a connector's file has at most %d bytes", maxConnectorFile)
 	case len(n.Secrets) > maxSecrets:

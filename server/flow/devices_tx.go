@@ -98,4 +98,10 @@ type DeviceTx interface {
 	ShredEscrow(ctx context.Context, id string, now time.Time) error
 	// ShreddedEscrows are the ids of all tombstones.
 	ShreddedEscrows(ctx context.Context) ([]string, error)
+	// ShredSteps are the ids of steps whose shredding is accepted and whose
+	// residual ends at or before until, the first to end first.
+	ShredSteps(ctx context.Context, until time.Time, limit int) ([]string, error)
+	// ExtendShreds moves those residuals to kept after the key was deleted,
+	// where that is later.
+	ExtendShreds(ctx context.Context, kept time.Duration) error
 }

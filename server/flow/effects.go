@@ -2,14 +2,13 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 )
 
-// effects are what a transaction wants done once it is durable. All but the
-// shredding are hints that may be lost; what is to be shredded is found again
-// by its tombstone.
+// effects are what a transaction wants done once it is durable. All are
+// hints that may be lost; what is to be shredded is found again by its step and
+// its tombstone.
 type effects struct {
 	wake  []string
 	push  []pushed
@@ -57,10 +56,11 @@ func (f *Flow) act(ctx context.Context, fn func(tx Tx, e *effects) error) error 
 	if e.durable != nil {
 		e.durable(f.now())
 	}
-	return f.follow(e)
+	f.follow(ctx, e)
+	return nil
 }
 
-func (f *Flow) follow(e effects) error {
+func (f *Flow) follow(ctx context.Context, e effects) {
 	for _, p := range e.push {
 		f.pusher.Push(p.deviceID, p.challenge, p.order)
 	}
@@ -71,9 +71,9 @@ func (f *Flow) follow(e effects) error {
 		f.queue.Steps()
 	}
 	f.watchers.notify(e.cuts...)
-	var failed []error
 	for _, id := range e.shred {
-		failed = append(failed, f.vault.Shred(id))
+		if err := f.vault.Shred(id); err != nil { // its step tries again
+			f.log.ErrorContext(ctx, "shred escrow key", "escrow_id", id, "err", err)
+		}
 	}
-	return errors.Join(failed...)
 }

@@ -99,10 +99,12 @@ type Flow struct {
 	now     Clock
 	log     *slog.Logger
 
-	authority   Authority
-	vault       EscrowVault
-	dataKey     DataKey
-	trustDomain string
+	authority Authority
+	vault     EscrowVault
+	// escrowBackups is how long a backup of the vault may be kept.
+	escrowBackups time.Duration
+	dataKey       DataKey
+	trustDomain   string
 
 	connectors Planner
 	queue      Waker
@@ -142,6 +144,9 @@ type Config struct {
 	// Authority issues device certificates; Vault wraps escrow keys.
 	Authority Authority
 	Vault     EscrowVault
+	// EscrowBackups is how long backups of the vault are kept: so long a key
+	// that was shredded may come back. Zero: none are made.
+	EscrowBackups time.Duration
 	// DataKey encrypts secrets at rest.
 	DataKey DataKey
 	// TrustDomain is what checkpoints are signed for.
@@ -171,7 +176,7 @@ func New(store Store, config Config) *Flow {
 	return &Flow{
 		pusher: pusher,
 		store:  store, signers: config.Signers, hub: config.Hub, now: config.Now, log: config.Log,
-		authority: config.Authority, vault: config.Vault, dataKey: config.DataKey, trustDomain: config.TrustDomain,
+		authority: config.Authority, vault: config.Vault, escrowBackups: config.EscrowBackups, dataKey: config.DataKey, trustDomain: config.TrustDomain,
 		connectors: config.Connectors, queue: config.Queue, devices: config.Devices,
 		brake: config.Brake.filled(), watchers: newWatchers(),
 		mark: config.Mark, setUp: config.SetUp, registry: config.Registry, hasher: operator.NewHasher(config.PasswordCost),

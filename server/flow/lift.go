@@ -173,7 +173,7 @@ func (f *Flow) undo(ctx context.Context, tx Tx, e *effects, c *cut.Cut) error {
 	}
 	for i := range steps {
 		s := &steps[i]
-		if s.UndoOf != "" {
+		if s.UndoOf != "" || s.Connector == revoke.Escrow { // a key that is gone stays gone
 			continue
 		}
 		was := *s

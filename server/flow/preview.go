@@ -84,6 +84,9 @@ func (f *Flow) previewTarget(ctx context.Context, tx Tx, p *Preview, t target, l
 	if err != nil {
 		return err
 	}
+	if t.device != nil && t.device.State == device.Sealed && level == cut.Purge {
+		specs = append(specs, shredSpec(t.device.Escrow))
+	}
 	for _, spec := range specs {
 		s := planned("", spec, time.Time{})
 		s.ID, s.State, s.DoneAt = "", "", time.Time{}

@@ -89,23 +89,3 @@ func (f *Flow) grant(d *device.Device) ([]byte, error) {
 	}
 	return envelope, nil
 }
-
-// ReapplyShredding destroys the wrapping keys of escrows whose rows say they are
-// shredded: those a crash left between the two, and those a restore brought
-// back. It is for the server's start.
-func (f *Flow) ReapplyShredding(ctx context.Context) error {
-	var shredded []string
-	err := f.store.View(ctx, func(tx Tx) (err error) {
-		shredded, err = tx.ShreddedEscrows(ctx)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read shredded escrows: %w", err)
-	}
-	for _, id := range shredded {
-		if err := f.vault.Shred(id); err != nil {
-			return fmt.Errorf("shred escrow %s: %w", id, err)
-		}
-	}
-	return nil
-}

@@ -113,18 +113,22 @@ func (f *Flow) onStep(ctx context.Context, tx Tx, e *effects, s *revoke.Step, r 
 	e.steps = e.steps || s.Open() && !s.Due.After(f.now())
 	// A provider that is down for days is one record, not one for each try.
 	if s.Outcome != was.Outcome || s.Detail != was.Detail || s.Proof != was.Proof || s.Acted != was.Acted || !s.Open() {
-		err := f.recordCut(ctx, tx, "step.result", "server", &c,
-			evidence.Field{Name: "step", Value: s.ID}, evidence.Field{Name: "connector", Value: s.Connector},
-			evidence.Field{Name: "action", Value: s.Action}, evidence.Field{Name: "target", Value: s.Target},
-			evidence.Field{Name: "step_state", Value: string(s.State)}, evidence.Field{Name: "outcome", Value: string(s.Outcome)},
-			evidence.Field{Name: "proof", Value: string(s.Proof)}, evidence.Field{Name: "detail", Value: s.Detail},
-			evidence.Field{Name: "residual", Value: s.Residual.String()},
-			evidence.Field{Name: "attempts", Value: strconv.Itoa(s.Attempts)})
-		if err != nil {
+		if err := f.recordCut(ctx, tx, "step.result", "server", &c, stepFields(s)...); err != nil {
 			return err
 		}
 	}
 	return f.settle(ctx, tx, e, &c)
+}
+
+// stepFields are what evidence says of a step.
+func stepFields(s *revoke.Step) []evidence.Field {
+	return []evidence.Field{
+		{Name: "step", Value: s.ID}, {Name: "connector", Value: s.Connector},
+		{Name: "action", Value: s.Action}, {Name: "target", Value: s.Target},
+		{Name: "step_state", Value: string(s.State)}, {Name: "outcome", Value: string(s.Outcome)},
+		{Name: "proof", Value: string(s.Proof)}, {Name: "detail", Value: s.Detail},
+		{Name: "residual", Value: s.Residual.String()}, {Name: "attempts", Value: strconv.Itoa(s.Attempts)},
+	}
 }
 
 // take moves a claimed step to where a result puts it.

@@ -148,7 +148,7 @@ func (f *Flow) letThrough(
 	if err := f.orderFor(ctx, tx, e, c, t, sealed && !escalates && !again); err != nil {
 		return err
 	}
-	if escalates && sealed {
+	if escalates { // an order to seal, or a lease, may have sealed it without a word yet
 		if err := f.shred(ctx, tx, e, c); err != nil {
 			return err
 		}
@@ -243,23 +243,6 @@ func (f *Flow) count(ctx context.Context, tx Tx, k *cut.Case, c *cut.Cut, t targ
 	}
 	b := Budget{Person: k.Person, Machine: k.Machine, Group: u.group}
 	return tx.CountUnit(ctx, b, u.name, f.now())
-}
-
-// shred destroys the key of a sealed device's cut: what it sealed can no longer
-// be read by anyone. The row is the tombstone, the key file follows the commit.
-func (f *Flow) shred(ctx context.Context, tx Tx, e *effects, c *cut.Cut) error {
-	if c.Escrow == "" {
-		return nil
-	}
-	key, err := tx.Escrow(ctx, c.Escrow)
-	if err != nil || key.Shredded() {
-		return err
-	}
-	if err := tx.ShredEscrow(ctx, key.ID, f.now()); err != nil {
-		return err
-	}
-	e.shred = append(e.shred, key.ID)
-	return f.recordCut(ctx, tx, "escrow.shredded", c.Actor, c, evidence.Field{Name: "escrow", Value: key.ID})
 }
 
 // withdrawUndos takes back the undo steps of a lift that is superseded.

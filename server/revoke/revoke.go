@@ -140,6 +140,10 @@ const (
 // NoConnector is the connector of a step that nothing configured can reach.
 const NoConnector = "none"
 
+// Escrow is the connector of the step that shreds a device's escrow key: the
+// server itself, by its vault.
+const Escrow = "escrow"
+
 // Step is one thing to revoke at one provider. A zero Due means closed.
 type Step struct {
 	ID    string

@@ -49,14 +49,25 @@ func (t *Tx) ShreddedEscrows(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, wrap(err)
 	}
-	defer func() { _ = rows.Close() }()
-	var all []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, wrap(err)
-		}
-		all = append(all, id)
+	return texts(rows)
+}
+
+// ShredSteps are the accepted shreddings whose residual ends by a time.
+func (t *Tx) ShredSteps(ctx context.Context, until time.Time, limit int) ([]string, error) {
+	rows, err := t.tx.QueryContext(ctx, `SELECT id FROM steps
+		WHERE connector = 'escrow' AND outcome = 'accepted' AND residual_until <= $1
+		ORDER BY residual_until, id LIMIT `+limitText(limit), micros(until))
+	if err != nil {
+		return nil, wrap(err)
 	}
-	return all, wrap(rows.Err())
+	return texts(rows)
+}
+
+// ExtendShreds moves the residual of accepted shreddings to kept after they
+// were done, where that is later.
+func (t *Tx) ExtendShreds(ctx context.Context, kept time.Duration) error {
+	_, err := t.tx.ExecContext(ctx, `UPDATE steps SET residual_until = done_at + $1
+		WHERE connector = 'escrow' AND outcome = 'accepted' AND residual_until < done_at + $2`,
+		kept.Microseconds(), kept.Microseconds())
+	return wrap(err)
 }
