@@ -71,7 +71,7 @@ var arrows = map[string][]string{
 	"server/evidence": {"domain", "proto/..."},
 
 	"server/catalogue": {"domain", "proto/..."},
-	"server/document": {"server/fault"},
+	"server/document":  {"server/fault"},
 
 	"server/e2e": {"server/e2e/...", "proto/..."},
 }

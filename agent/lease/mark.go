@@ -146,7 +146,7 @@ func (m Mark) Tampered() bool { return m.Below || m.Lost }
 // this agent's part of it, was restored from a copy.
 func (m Mark) PutBack(now Witness) bool {
 	was := m.Last.Witness.Counter
-	return was != 0 && now.Counter != 0 && now.Counter != was && !(m.Raising && now.Counter == was+1)
+	return was != 0 && now.Counter != 0 && now.Counter != was && (!m.Raising || now.Counter != was+1)
 }
 
 // errMark says that a mark cannot be read.

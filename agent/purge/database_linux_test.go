@@ -78,6 +78,9 @@ func keys(t *testing.T, path string) []string {
 		}
 		out = append(out, k)
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return out
 }
 

@@ -31,7 +31,7 @@ func (d dying) executable(t testing.TB) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(name, data, 0o755); err != nil { //nolint:gosec // to be run
+		if err := os.WriteFile(name, data, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

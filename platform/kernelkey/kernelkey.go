@@ -70,7 +70,7 @@ func parse(text string) []entry {
 		if end := strings.LastIndex(rest, ": "); end >= 0 {
 			name = rest[:end]
 		}
-		out = append(out, entry{id: int32(id), uid: uint32(uid), kind: f[7], description: name, //nolint:gosec // the kernel's own number, as it is
+		out = append(out, entry{id: int32(id), uid: uint32(uid), kind: f[7], description: name,
 			live: strings.HasPrefix(f[1], "I") && !strings.ContainsAny(f[1], "RDi")})
 	}
 	return out

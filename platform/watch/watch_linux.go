@@ -107,7 +107,7 @@ func (w *watcher) matters(data []byte) bool {
 		if end > len(data) {
 			return false
 		}
-		name := string(bytes.TrimRight(data[unix.SizeofInotifyEvent:end], "\x00"))
+		name := bytes.TrimRight(data[unix.SizeofInotifyEvent:end], "\x00")
 		data = data[end:]
 		if mask&unix.IN_Q_OVERFLOW != 0 {
 			return true
@@ -116,7 +116,7 @@ func (w *watcher) matters(data []byte) bool {
 			delete(w.wanted, at)
 			continue
 		}
-		if names, known := w.wanted[at]; known && (names == nil || names[name]) {
+		if names, known := w.wanted[at]; known && (names == nil || names[string(name)]) {
 			return true
 		}
 	}

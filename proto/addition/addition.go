@@ -99,7 +99,7 @@ func (p *Problem) Error() string {
 // Problems are the mistakes an error of Parse or ParseAll joins.
 func Problems(err error) []*Problem {
 	var one *Problem
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the tree is walked here
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*Problem
 		for _, e := range joined.Unwrap() {
 			all = append(all, Problems(e)...)

@@ -96,7 +96,7 @@ func (p prepared) stmt(ctx context.Context, query string) *sql.Stmt {
 		// Not known yet, and a large case may use it thousands of times before
 		// this transaction ends. One that cannot be prepared says why when used.
 		var err error
-		if stmt, err = p.tx.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // it ends with the transaction
+		if stmt, err = p.tx.PrepareContext(ctx, query); err != nil {
 			return nil
 		}
 	}

@@ -113,8 +113,8 @@ func (h *hclScanner) value(path []string, depth int) error {
 		return h.bad("value is missing")
 	}
 	from := h.at
-	switch {
-	case h.data[h.at] == '{':
+	switch h.data[h.at] {
+	case '{':
 		h.at++
 		if err := h.body(path, depth); err != nil {
 			return err
@@ -124,7 +124,7 @@ func (h *hclScanner) value(path []string, depth int) error {
 		}
 		h.at++
 		return nil
-	case h.data[h.at] == '[':
+	case '[':
 		return h.list(path, depth)
 	}
 	if err := h.expression(); err != nil {

@@ -82,7 +82,7 @@ func (l logical) cut(data []byte, all selectors) ([]span, error) {
 	if err != nil || value >= len(l.text) {
 		return nil, nil // a remark, or no value
 	}
-	if l.comment && bytes.IndexAny(l.text, "=:") < 0 {
+	if l.comment && !bytes.ContainsAny(l.text, "=:") {
 		return nil, nil // words, not a line that was switched off
 	}
 	from := l.where[value]

@@ -98,7 +98,7 @@ func cString(s string) []byte { return append([]byte(s), 0) }
 func (m *Manager) call(op uint16, args ...[]byte) ([]byte, error) {
 	body := binary.BigEndian.AppendUint16([]byte{2, 0}, op)
 	body = append(body, bytes.Join(args, nil)...)
-	frame := binary.BigEndian.AppendUint32(nil, uint32(len(body))) //nolint:gosec // a name and some
+	frame := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
 	if _, err := m.conn.Write(append(frame, body...)); err != nil {
 		return nil, fmt.Errorf("ask cache manager: %w", err)
 	}

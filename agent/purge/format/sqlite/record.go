@@ -72,7 +72,7 @@ func width(kind uint64) uint64 {
 	if kind >= 12 {
 		return (kind - 12) / 2
 	}
-	return []uint64{0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0}[kind]
+	return [12]uint64{0, 1, 2, 3, 4, 6, 8, 8}[kind]
 }
 
 // integer reads a whole number.

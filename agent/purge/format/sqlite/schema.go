@@ -51,12 +51,12 @@ func (o object) column(name string) (int, error) {
 	depth := 0
 	var def []string
 	for i, w := range t {
-		switch {
-		case w == "(":
+		switch w {
+		case "(":
 			if depth++; depth == 1 {
 				continue
 			}
-		case w == ")":
+		case ")":
 			depth--
 		}
 		if depth == 0 || depth == 1 && w == "," {
