@@ -82,7 +82,7 @@ func (f *Flow) act(t *task) (outcome, error) {
 		return outcome{}, err
 	}
 	// That a lift is complete is news whatever its items say: it ends with it.
-	if t.sweep && !news(before, result.Items) && !(t.lift() && result.Complete) {
+	if t.sweep && !news(before, result.Items) && (!t.lift() || !result.Complete) {
 		return outcome{complete: result.Complete}, nil
 	}
 	receipt, err := f.receipt(w, begun, result)
