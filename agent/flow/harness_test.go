@@ -41,6 +41,10 @@ type machine struct {
 	later   bool
 	locked  string // what a lift cannot put back yet
 	scanned int
+	// tpm is what the machine's TPM says; without a counter there is none.
+	tpm lease.Witness
+	// told are the notices the users got.
+	told []flow.Notice
 }
 
 func newMachine(t *testing.T) *machine {
@@ -68,7 +72,17 @@ func (m *machine) has(name string) bool {
 	return err == nil
 }
 
-func (m *machine) clock() lease.Reading { m.mu.Lock(); defer m.mu.Unlock(); return m.now }
+func (m *machine) clock() lease.Reading {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now
+	now.Witness = m.tpm
+	return now
+}
+
+func (m *machine) raise() error { m.set(func() { m.tpm.Counter++ }); return nil }
+
+func (m *machine) tell(n flow.Notice) { m.set(func() { m.told = append(m.told, n) }) }
 
 // passes lets time go by while the machine runs.
 func (m *machine) passes(d time.Duration) {
@@ -266,7 +280,7 @@ func (m *machine) assembleWith(purger flow.Purger) (crypto.Signer, *flow.Flow, *
 		Scope: keeper, DeviceID: enrolled.DeviceID, Version: "test", State: m.state, Journal: j, Key: key, Purger: purger, Plan: m.plan,
 		Keys:    func() (signed.Keys, signed.Keys) { r := u.Roster(); return r.OrderKeys, r.LeaseKeys },
 		Posture: func(context.Context) []*cutoffv1.Fact { return nil },
-		Unseal:  u.Unseal, Clock: m.clock, MaxWait: 3 * time.Millisecond, Log: log,
+		Unseal:  u.Unseal, Clock: m.clock, Raise: m.raise, Tell: m.tell, MaxWait: 3 * time.Millisecond, Log: log,
 	})
 	if err != nil {
 		m.t.Fatal(err)

@@ -474,7 +474,7 @@ func (s *server) nextLease(nonce []byte) []byte {
 	s.number++
 	return s.seal(signed.TypeLease, &cutoffv1.Lease{
 		DeviceId: s.deviceID, Number: s.number, Nonce: nonce, WarnMs: s.terms.WarnMs, SealMs: s.terms.SealMs,
-		RenewMs: s.terms.RenewMs, AtExpiry: s.terms.AtExpiry, CutId: s.cutID,
+		RenewMs: s.terms.RenewMs, AtExpiry: s.terms.AtExpiry, OnTamper: s.terms.OnTamper, BootTollMs: s.terms.BootTollMs, CutId: s.cutID,
 		EscrowRecipient: s.escrow.Recipient().String(), RosterVersion: s.version,
 	}, s.lease)
 }
