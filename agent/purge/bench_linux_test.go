@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 		dyingChild()
 		os.Exit(purge.ChildMain(os.Args[2:]))
 	}
+	if len(os.Args) == 3 && os.Args[1] == mortalArg {
+		os.Exit(mortalAgent(os.Args[2]))
+	}
 	if len(os.Args) == 4 && os.Args[1] == "service-manager" {
 		os.Exit(serviceManager(os.Args[2], os.Args[3]))
 	}

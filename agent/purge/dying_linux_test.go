@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,10 +14,13 @@ import (
 
 // A dying child is this test's executable under a name that says at which
 // frame of its talk to kill itself: in is one from its parent, not taken any
-// more; out one of its own, not sent any more; sent one of its own, just sent.
+// more; out one of its own, not sent any more; sent one of its own, just sent. Or
+// it tells the test, on a socket named like the executable, to kill its parent,
+// and holds that frame.
 type dying struct {
-	frame string
-	nth   int
+	frame  string
+	nth    int
+	parent bool
 }
 
 func (d dying) executable(t testing.TB) string {
@@ -25,7 +29,7 @@ func (d dying) executable(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join(t.TempDir(), fmt.Sprintf("dying-%s-%d", d.frame, d.nth))
+	name := filepath.Join(t.TempDir(), fmt.Sprintf("dying-%s-%d-%t", d.frame, d.nth, d.parent))
 	if err := os.Link(self, name); err != nil {
 		data, err := os.ReadFile(self)
 		if err != nil {
@@ -46,10 +50,10 @@ func dyingChild() {
 	}
 	var d dying
 	words := strings.Split(filepath.Base(self), "-")
-	if len(words) != 3 || words[0] != "dying" {
+	if len(words) != 4 || words[0] != "dying" {
 		return
 	}
-	d.frame = words[1]
+	d.frame, d.parent = words[1], words[3] == "true"
 	if _, err := fmt.Sscan(words[2], &d.nth); err != nil {
 		panic(err)
 	}
@@ -94,6 +98,11 @@ func (d dying) frames(from, to *os.File, before, after string) {
 
 func (d dying) die(frame string, n int) {
 	if frame == d.frame && n == d.nth {
+		if self, err := os.Executable(); err == nil && d.parent {
+			if _, err := net.Dial("unix", "@"+self); err == nil {
+				select {}
+			}
+		}
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}

@@ -27,7 +27,7 @@ func TestAChildKilledAtAnyFrameOfASealCostsNothing(t *testing.T) {
 			u := user("alice")
 			mortalHome(b, u)
 			before := platformtest.Take(t, b.root.Dir)
-			b.config.Self = dying{frame, nth}.executable(t)
+			b.config.Self = dying{frame, nth, false}.executable(t)
 			var log bytes.Buffer
 			b.config.Log = slog.New(slog.NewTextHandler(&log, nil))
 			b.seal() // each child dies at that frame of its own, if it comes to it

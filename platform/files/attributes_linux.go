@@ -71,11 +71,12 @@ func apply(fd int, as Attributes) error {
 			as.Mode &^= 0o070 // they were the list's bound, not the group's rights
 		}
 	}
-	// After the attributes, which a read-only file would not take.
-	if err := unix.Fchmod(fd, as.Mode); err != nil {
+	if err := setTimes(fd, as); err != nil {
 		return err
 	}
-	return setTimes(fd, as)
+	// Last: a read-only file would not take the attributes, and whoever finds the
+	// mode finds all of them.
+	return unix.Fchmod(fd, as.Mode)
 }
 
 func setTimes(fd int, as Attributes) error {

@@ -215,11 +215,10 @@ func (w *Worker) restoreFolder(m meta, plain io.Reader) (came bool, err error) {
 		as := attributesFrom(h)
 		switch h.Typeflag {
 		case tar.TypeDir:
-			err = d.MakeDir(name, 0o700)
-			if err == nil {
+			var ours bool
+			if ours, err = w.makeFolder(place{m.Base, name}, as); ours {
 				folders = append(folders, made{name, as})
 			}
-			err = ignoring(err, files.ErrExist)
 		case tar.TypeSymlink:
 			err = ignoring(d.MakeLink(name, h.Linkname), files.ErrExist)
 		case tar.TypeLink:
@@ -264,16 +263,41 @@ func (w *Worker) ancestors(m meta) error {
 		if at = path.Join(at, part); at == "" || at == "." {
 			continue
 		}
-		err := d.MakeDir(at, 0o700)
-		if err == nil {
-			w.changed(place{m.Base, at})
-			if above := len(parts) - 1 - n; above < len(m.Folders) {
-				err = d.ApplyToDir(at, m.Folders[above])
+		above := len(parts) - 1 - n
+		if above >= len(m.Folders) { // nothing is known of it
+			if err := ignoring(d.MakeDir(at, 0o700), files.ErrExist); err != nil {
+				return err
 			}
+			continue
 		}
-		if err != nil && !errors.Is(err, files.ErrExist) {
+		ours, err := w.makeFolder(place{m.Base, at}, m.Folders[above])
+		if err == nil && ours {
+			w.changed(place{m.Base, at})
+			err = d.ApplyToDir(at, m.Folders[above])
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unfinished marks a folder that was made and does not have its attributes yet;
+// they come over it in one step. On a folder of the user's own it says nothing
+// to anybody else.
+const unfinished = 0o1000
+
+// makeFolder makes a folder that is to get these attributes. ours: it was made
+// now, or by a predecessor that was killed before it came to them. What its
+// owner made meanwhile is his.
+func (w *Worker) makeFolder(at place, as files.Attributes) (ours bool, err error) {
+	d := w.dir(at.base)
+	if err = d.MakeDir(at.name, unfinished|ownerAll); !errors.Is(err, files.ErrExist) {
+		return err == nil, err
+	}
+	info, err := d.Stat(at.name)
+	if err != nil || info.Kind != files.Directory || info.UID != w.job.UID || info.Mode&unfinished == 0 {
+		return false, nil //nolint:nilerr // something is there, and not ours
+	}
+	return as.Mode&unfinished == 0 || info.Mode&0o777 == ownerAll, nil
 }
