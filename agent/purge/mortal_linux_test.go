@@ -222,7 +222,7 @@ func parentStride() int {
 	if os.Getenv("CUTOFF_HEAVY") != "" {
 		return 1
 	}
-	return 17
+	return 23
 }
 
 func TestAnAgentKilledAtAnyStepOfASealLosesNothing(t *testing.T) {
@@ -247,8 +247,11 @@ func TestAnAgentKilledAtAnyStepOfALiftLosesNothing(t *testing.T) {
 		b := newBench(t, user("alice"))
 		u := user("alice")
 		mortalHome(b, u)
-		before := platformtest.Take(t, b.root.Dir)
+		before := linkedHome(t, b, u)
 		b.seal()
+		if err := os.RemoveAll(b.root.Path(u.Home + "/.aws")); err != nil {
+			t.Fatal(err)
+		}
 		b.warrant(lift, "cut_1")
 		killed := b.agentDies(t, k)
 		checkBack(t, b, before, b.lift(), k)
@@ -262,7 +265,7 @@ func TestAChildKilledAtAnyFrameOfALiftCostsNothing(t *testing.T) {
 			b := newBench(t, user("alice"))
 			u := user("alice")
 			mortalHome(b, u)
-			before := platformtest.Take(t, b.root.Dir)
+			before := linkedHome(t, b, u)
 			b.seal()
 			k := dying{frame, nth, false}
 			var log bytes.Buffer
@@ -278,6 +281,18 @@ func TestAChildKilledAtAnyFrameOfALiftCostsNothing(t *testing.T) {
 	}
 }
 
+// linkedHome adds two keys that are one file, and folders of odd modes.
+func linkedHome(t *testing.T, b *bench, u platformtest.User) platformtest.Picture {
+	t.Helper()
+	b.root.File(u, u.Home+"/.ssh/id_work", pemKey)
+	err := errors.Join(os.Link(b.root.Path(u.Home+"/.ssh/id_work"), b.root.Path(u.Home+"/.ssh/id_same")),
+		os.Chmod(b.root.Path(u.Home+"/.aws"), 0o750), os.Chmod(b.root.Path(u.Home+"/.aws/sso"), 0o711))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return platformtest.Take(t, b.root.Dir)
+}
+
 // checkBack holds that after a lift all is as it was, and no copy is left.
 func checkBack(t *testing.T, b *bench, before platformtest.Picture, r purge.Result, at any) {
 	t.Helper()
@@ -286,6 +301,10 @@ func checkBack(t *testing.T, b *bench, before platformtest.Picture, r purge.Resu
 	}
 	if diff := before.Diff(platformtest.Take(t, b.root.Dir)); len(diff) > 0 {
 		t.Errorf("%s: not as it was:\n%s\n%s", at, strings.Join(diff, "\n"), list(r.Items))
+	}
+	one, err := os.Stat(b.root.Path("/home/alice/.ssh/id_work"))
+	if other, err2 := os.Stat(b.root.Path("/home/alice/.ssh/id_same")); err == nil && (err2 != nil || !os.SameFile(one, other)) {
+		t.Errorf("%s: two names of one file are two files: %v", at, err2)
 	}
 	left, err := os.ReadDir(filepath.Join(b.state, "sealed"))
 	if err != nil || len(left) > 0 {

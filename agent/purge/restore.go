@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"sync"
+	"time"
 
 	"filippo.io/age"
 	"google.golang.org/protobuf/proto"
@@ -143,7 +146,13 @@ func (e *errand) restoreFor(ctx context.Context, now []users.User, items []seale
 	if len(due) == 0 {
 		return nil
 	}
-	u, base, err := e.find(now, due[0].User)
+	u, base, err := e.findSoon(now, due[0].User)
+	if errors.Is(err, errSilent) {
+		for _, s := range due {
+			e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_RETRYING, detailSilent, true)
+		}
+		return nil
+	}
 	if err != nil {
 		for _, s := range due {
 			e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "user-gone", true)
@@ -164,13 +173,50 @@ func (e *errand) restoreFor(ctx context.Context, now []users.User, items []seale
 			e.log("child stopped", u, err)
 		}
 		if errors.Is(err, command.ErrStuck) {
-			break
+			r.abandon(cutoffv1.Outcome_OUTCOME_RETRYING, detailSilent)
+			return nil
 		}
 	}
-	for _, s := range r.due {
-		e.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "child-killed", true)
-	}
+	r.abandon(cutoffv1.Outcome_OUTCOME_BLOCKED, detailKilled)
 	return nil
+}
+
+// errSilent: a home does not answer.
+var errSilent = errors.New("home does not answer")
+
+// findSoon is find for a home that may lie on a file system that hangs.
+func (e *errand) findSoon(now []users.User, was users.User) (users.User, *files.Dir, error) {
+	type answer struct {
+		user users.User
+		home *files.Dir
+		err  error
+	}
+	answers := make(chan answer)
+	late := make(chan struct{})
+	defer close(late)
+	go func() {
+		var a answer
+		if a.user, a.home, a.err = e.find(now, was); a.err == nil {
+			if _, err := a.home.Self(); err != nil {
+				a.err = errors.Join(errSilent, a.home.Close())
+			}
+		}
+		select {
+		case answers <- a:
+		case <-late:
+			if a.err == nil {
+				_ = a.home.Close()
+			}
+		}
+	}()
+	silent := time.NewTimer(answerTime)
+	defer silent.Stop()
+	select {
+	case a := <-answers:
+		return a.user, a.home, a.err
+	case <-silent.C:
+		return users.User{}, nil, errSilent
+	}
 }
 
 // find returns the user as he is now, if he is the one whose item was sealed.
@@ -189,13 +235,67 @@ type restorer struct {
 	errand *errand
 	user   users.User
 	home   *files.Dir
-	due    []sealedItem
 	keys   map[string]*cutoffv1.FileKey
+
+	mu  sync.Mutex // a talk that was left to itself goes on beside us
+	due []sealedItem
+	// held are items that are back, and one file with another that is not: whoever
+	// takes over from a killed child learns from their copies that they were.
+	held, again []sealedItem
+	over        bool
+}
+
+// errAbandoned: the talk was left to itself.
+var errAbandoned = errors.New("lift goes on without this child")
+
+// next is the item to go back now, if there is one.
+func (r *restorer) next() (sealedItem, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over || len(r.due) == 0 {
+		return sealedItem{}, false
+	}
+	return r.due[0], true
+}
+
+// abandon reports what is not back, and ends the part of a talk that may still
+// be waiting for a file system.
+func (r *restorer) abandon(outcome cutoffv1.Outcome, detail string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	for _, s := range r.held {
+		if err := r.errand.store.remove(s.item.GetId()); err != nil {
+			r.errand.log("copy not removed", r.user, err) // the next lift finds its item back
+		}
+	}
+	for _, s := range r.due {
+		r.errand.putBack(s, "left", outcome, detail, true)
+	}
+}
+
+// release lets go of the copies that were held.
+func (r *restorer) release() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return errAbandoned
+	}
+	for _, s := range r.held {
+		if err := r.errand.store.remove(s.item.GetId()); err != nil {
+			return err
+		}
+	}
+	r.held = nil
+	return nil
 }
 
 func (r *restorer) attempt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*r.errand.purger.config.Budget+childGrace)
 	defer cancel()
+	r.mu.Lock()
+	r.again = r.held // for this child, which does not know them
+	r.mu.Unlock()
 	return r.errand.child(r.user, r.home).Run(ctx, r.talk)
 }
 
@@ -205,17 +305,24 @@ func (r *restorer) talk(in io.WriteCloser, out io.Reader) error {
 	if err := wire.WriteJSON(in, wire.KindJob, job); err != nil {
 		return err
 	}
-	for len(r.due) > 0 {
-		if err := r.one(in, out, r.due[0]); err != nil {
+	for _, s := range r.again {
+		if err := r.one(in, out, s, r.once); err != nil {
 			return err
 		}
-		r.due = r.due[1:]
+	}
+	for s, more := r.next(); more; s, more = r.next() {
+		if err := r.one(in, out, s, r.take); err != nil {
+			return err
+		}
+	}
+	if err := r.release(); err != nil {
+		return err
 	}
 	return wire.Write(in, wire.KindDone, nil)
 }
 
 // one sends one sealed item and takes the child's answer.
-func (r *restorer) one(in io.Writer, out io.Reader, s sealedItem) error {
+func (r *restorer) one(in io.Writer, out io.Reader, s sealedItem, take func(sealedItem, wire.Item) error) error {
 	id := s.item.GetId()
 	file, _, err := r.errand.store.openSealed(id)
 	if err != nil {
@@ -254,7 +361,15 @@ func (r *restorer) one(in io.Writer, out io.Reader, s sealedItem) error {
 	if err := wire.Unmarshal(payload, &i); err != nil {
 		return err
 	}
-	return r.take(s, i)
+	return take(s, i)
+}
+
+// once takes the answer about an item that was back before this child.
+func (r *restorer) once(s sealedItem, i wire.Item) error {
+	if i.ID != s.item.GetId() {
+		return wire.ErrFrame
+	}
+	return nil
 }
 
 // take holds the child's word against the file system, and lets the sealed
@@ -263,6 +378,33 @@ func (r *restorer) take(s sealedItem, i wire.Item) error {
 	if i.ID != s.item.GetId() {
 		return wire.ErrFrame
 	}
+	shown := r.shown(s, i) // which a file system that hangs may hold up
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return errAbandoned
+	}
+	if err := r.settle(s, i, shown); err != nil {
+		return err
+	}
+	r.due = r.due[1:]
+	return nil
+}
+
+// shown reports whether what the child says is back is there.
+func (r *restorer) shown(s sealedItem, i wire.Item) bool {
+	if i.Outcome != wire.Verified || !onDisk(s.item.GetAction()) {
+		return true
+	}
+	dir := r.home
+	if i.Base == wire.InRoot {
+		dir = r.errand.root.AcrossMounts()
+	}
+	found, err := dir.Stat(i.Name)
+	return err == nil && (found.Kind == files.Regular || found.Kind == files.Directory)
+}
+
+func (r *restorer) settle(s sealedItem, i wire.Item, shown bool) error {
 	inMemory := !onDisk(s.item.GetAction())
 	switch {
 	case i.Outcome == wire.Retrying && inMemory:
@@ -272,17 +414,17 @@ func (r *restorer) take(s sealedItem, i wire.Item) error {
 		r.errand.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, text(i.Detail), true)
 		return nil
 	}
-	dir := r.home
-	if i.Base == wire.InRoot {
-		dir = r.errand.root.AcrossMounts()
-	}
-	if found, err := dir.Stat(i.Name); !inMemory && (err != nil || found.Kind != files.Regular && found.Kind != files.Directory) {
+	if !shown {
 		r.errand.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "not-shown", true)
 		return nil
 	}
 	r.errand.putBack(s, s.item.GetAction(), cutoffv1.Outcome_OUTCOME_VERIFIED, detailRestored, false)
 	if err := r.errand.warrant.Note(r.errand.items[i.ID]); err != nil { // before the copy goes
 		return fmt.Errorf("%w: %w", errStore, err)
+	}
+	if slices.ContainsFunc(r.due[1:], func(o sealedItem) bool { return len(s.Was) > 0 && slices.Equal(s.Was, o.Was) }) {
+		r.held = append(r.held, s)
+		return nil
 	}
 	return r.errand.store.remove(i.ID)
 }

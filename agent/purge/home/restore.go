@@ -163,6 +163,9 @@ func (w *Worker) restoreFile(m meta, plain io.Reader) (came bool, err error) {
 	case err != nil:
 		return false, err
 	case bytes.Equal(now, data):
+		if m.Kind == "file" {
+			w.names[m.Inode] = m
+		}
 		return false, nil // back already
 	}
 	sum := sha256.Sum256(now)
