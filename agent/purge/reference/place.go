@@ -176,7 +176,10 @@ func (m *maker) first(u int, name string, passes func(*catalogue.Credential) boo
 			continue
 		}
 		if r.of.Action == catalogue.DeleteDir {
-			covered = covered || m.Scope.Allows(r.of)
+			if m.Scope.Allows(r.of) {
+				covered = true
+				m.goes(strings.Join(parts[:len(r.parts)], "/"))
+			}
 			if first == nil && len(r.parts) == len(parts) {
 				first = r.of // of what is no folder
 			}
@@ -187,6 +190,13 @@ func (m *maker) first(u int, name string, passes func(*catalogue.Credential) boo
 		}
 	}
 	return first, covered
+}
+
+// goes notes a folder that goes with all that is in it, if it is one.
+func (m *maker) goes(name string) {
+	if !slices.Contains(m.homes.Folders, name) {
+		m.homes.Folders = append(m.homes.Folders, name)
+	}
 }
 
 // fits holds the first components of a name against a pattern's.

@@ -157,7 +157,7 @@ func (m *maker) folder(c *catalogue.Credential, u int, name, variant string) boo
 		m.add(f)
 	}
 	if fate == Goes {
-		m.homes.Folders = append(m.homes.Folders, name)
+		m.goes(name)
 	}
 	return true
 }
