@@ -3,6 +3,7 @@ package purge
 import (
 	"context"
 	"os"
+	"runtime/debug"
 
 	"cutoff/agent/purge/home"
 	"cutoff/platform/command"
@@ -12,6 +13,10 @@ import (
 // ChildArg is the first argument of a re-run of the agent that works in one
 // user's home; main hands such a run to ChildMain before anything else.
 const ChildArg = "purge-child"
+
+// childMemory is what a child's memory may grow to before it is collected, in
+// bytes.
+const childMemory = 40 << 20
 
 // Descriptors a child is born with, after the standard three.
 const (
@@ -25,6 +30,9 @@ func ChildMain([]string) int {
 	if err := command.Harden(); err != nil {
 		return 1
 	}
+	// A short life: memory is collected only when there is much of it.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(childMemory)
 	base := files.FromFile(os.NewFile(homeFD, "home"))
 	root := files.FromFile(os.NewFile(rootFD, "root"))
 	if err := home.Serve(context.Background(), os.Stdin, os.Stdout, base, root); err != nil {

@@ -55,6 +55,8 @@ type errand struct {
 	// the catalogue with what was added to it.
 	scope   catalogue.Scope
 	entries []catalogue.Credential
+	// encoded are the entries as the children get them, written once.
+	encoded func() ([]byte, error)
 	// earlier is what was noted for this cut before.
 	earlier map[string]*cutoffv1.Item
 	// sweep: what the warrant asks for has been done, this looks again; now what
@@ -83,12 +85,16 @@ func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
 	e := &errand{purger: p, mode: mode, warrant: w, items: map[string]*cutoffv1.Item{}, whole: map[string]bool{},
 		listed: map[string][]string{}, scope: p.config.Scope()}
 	e.sweep = w.Valid() && w.Finished()
-	e.entries = slices.Concat(p.catalogue, e.scope.Added)
-	if w != nil && !e.sweep {
-		e.entries = slices.DeleteFunc(e.entries, func(c catalogue.Credential) bool {
-			e.later = e.later || c.Last && e.scope.Allows(&c)
-			return c.Last
-		})
+	e.entries, e.encoded = p.catalogue, encodedCatalogue
+	if len(e.scope.Added) > 0 || w != nil && !e.sweep {
+		e.entries = slices.Concat(p.catalogue, e.scope.Added)
+		if w != nil && !e.sweep {
+			e.entries = slices.DeleteFunc(e.entries, func(c catalogue.Credential) bool {
+				e.later = e.later || c.Last && e.scope.Allows(&c)
+				return c.Last
+			})
+		}
+		e.encoded = sync.OnceValues(func() ([]byte, error) { return wire.Encode(e.entries) })
 	}
 	root := p.config.Root
 	if root == "" {
@@ -337,7 +343,7 @@ func (e *errand) child(u users.User, base *files.Dir) command.Child {
 
 func (e *errand) job(u users.User) wire.Job {
 	job := wire.Job{Mode: e.mode, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID, System: u.Name == e.keeper,
-		Seconds: int(e.purger.config.Budget / time.Second), Entries: childEntries, Catalogue: e.entries, Scope: e.scope}
+		Seconds: int(e.purger.config.Budget / time.Second), Entries: childEntries, Scope: e.scope}
 	// A cut's answer does not wait for a search of all code; its sweep has time.
 	job.Text = len(e.scope.WorkTrees) > 0 && (e.mode == wire.Plan || e.sweep)
 	if names := e.purger.config.Names; e.mode == wire.Plan && names != nil {

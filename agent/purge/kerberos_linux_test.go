@@ -236,7 +236,11 @@ func (r *realm) child(mode, scope string) []wire.Item {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err = child.Run(ctx, func(in io.WriteCloser, out io.Reader) error {
-		if err := wire.WriteJSON(in, wire.KindJob, job); err != nil {
+		entries, err := wire.Encode(job.Catalogue)
+		if err == nil {
+			err = wire.WriteJob(in, job, entries)
+		}
+		if err != nil {
 			return err
 		}
 		for {

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -121,6 +122,15 @@ func prepare(config Config) (*Purger, error) {
 	}
 	return &Purger{config: config, catalogue: all, locked: make(chan []string, 1)}, nil
 }
+
+// encodedCatalogue is the embedded catalogue as children get it, written once.
+var encodedCatalogue = sync.OnceValues(func() ([]byte, error) {
+	all, err := catalogue.Load(runtime.GOOS)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(all)
+})
 
 // users lists whose homes this agent may work in.
 func (p *Purger) users() ([]users.User, error) {

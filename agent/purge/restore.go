@@ -301,8 +301,8 @@ func (r *restorer) attempt(ctx context.Context) error {
 
 func (r *restorer) talk(in io.WriteCloser, out io.Reader) error {
 	job := r.errand.job(r.user)
-	job.Catalogue, job.Taken, job.Recipient, job.Seconds = nil, nil, "", 2*job.Seconds
-	if err := wire.WriteJSON(in, wire.KindJob, job); err != nil {
+	job.Taken, job.Recipient, job.Seconds = nil, "", 2*job.Seconds
+	if err := wire.WriteJob(in, job, nil); err != nil {
 		return err
 	}
 	for _, s := range r.again {

@@ -50,7 +50,11 @@ func (t *talk) run(in io.WriteCloser, out io.Reader) error {
 	defer t.waiting.Wait()
 	job := t.errand.job(t.user)
 	t.searched = job.Text
-	if err := wire.WriteJSON(in, wire.KindJob, job); err != nil {
+	entries, err := t.errand.encoded()
+	if err == nil {
+		err = wire.WriteJob(in, job, entries)
+	}
+	if err != nil {
 		return fmt.Errorf("send job: %w", err)
 	}
 	var open *incoming

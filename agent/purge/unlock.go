@@ -122,7 +122,7 @@ func (e *errand) await(ctx context.Context, u users.User) error {
 	}
 	defer base.Close()
 	return e.child(u, base).Run(ctx, func(in io.WriteCloser, out io.Reader) error {
-		if err := wire.WriteJSON(in, wire.KindJob, wire.Job{Mode: wire.Await, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID}); err != nil {
+		if err := wire.WriteJob(in, wire.Job{Mode: wire.Await, User: u.Name, Home: u.Home, Root: e.purger.config.Root, UID: u.UID}, nil); err != nil {
 			return err
 		}
 		kind, _, err := wire.Read(out)

@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"path"
 	"strconv"
@@ -74,20 +73,14 @@ type Worker struct {
 // the folders the child was given.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.Dir) error {
 	in = bufio.NewReaderSize(in, 64<<10)
-	kind, payload, err := wire.Read(in)
+	job, err := wire.ReadJob(in)
 	if err != nil {
-		return fmt.Errorf("read job: %w", err)
+		return err
 	}
-	w := &Worker{home: home, root: root.AcrossMounts(), in: in, out: out,
+	w := &Worker{job: job, home: home, root: root.AcrossMounts(), in: in, out: out,
 		seen: map[string]bool{}, shown: map[string]bool{}, taken: map[string]bool{}, synced: map[place]bool{},
 		modes: map[place]uint32{}, folders: map[place]files.Attributes{}, names: map[uint64]meta{}, lists: newLists()}
 	defer w.close()
-	if kind != wire.KindJob {
-		return wire.ErrFrame
-	}
-	if err := wire.Unmarshal(payload, &w.job); err != nil {
-		return err
-	}
 	if w.job.Mode == wire.Await {
 		return w.awaitUnlock(ctx)
 	}

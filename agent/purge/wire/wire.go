@@ -23,7 +23,7 @@ type Kind byte
 // Kinds of frames.
 const (
 	_ Kind = iota
-	// KindJob: the parent's first frame, a Job.
+	// KindJob: a Job, the parent's first frame but for a catalogue.
 	KindJob
 	// KindItem: one item is done, an Item.
 	KindItem
@@ -41,6 +41,8 @@ const (
 	KindDone
 	// KindNames: what a token's provider calls it, a NamesOf.
 	KindNames
+	// KindCatalogue: the catalogue of the job that follows.
+	KindCatalogue
 	// KindRevoked: what a provider made of a token of an item, a Revoked.
 	KindRevoked
 )
@@ -88,9 +90,10 @@ type Job struct {
 	// what is still as it was then goes without another copy.
 	Kept map[string][]uint64 `json:"kept,omitempty"`
 	// Seconds and Entries are the child's budgets.
-	Seconds   int                    `json:"seconds"`
-	Entries   int                    `json:"entries"`
-	Catalogue []catalogue.Credential `json:"catalogue,omitempty"`
+	Seconds int `json:"seconds"`
+	Entries int `json:"entries"`
+	// Catalogue goes in a frame of its own, which is written once for all children.
+	Catalogue []catalogue.Credential `json:"-"`
 	// Scope is what the device's group chose.
 	Scope catalogue.Scope `json:"scope"`
 	// Text: work trees are searched for secrets in text, which takes long.
@@ -226,6 +229,48 @@ func WriteJSON(w io.Writer, kind Kind, v any) error {
 		return fmt.Errorf("write frame: %w", err)
 	}
 	return Write(w, kind, payload)
+}
+
+// Encode writes a catalogue as its frame holds it.
+func Encode(all []catalogue.Credential) ([]byte, error) {
+	payload, err := json.Marshal(all)
+	if err != nil {
+		return nil, fmt.Errorf("write catalogue: %w", err)
+	}
+	return payload, nil
+}
+
+// WriteJob writes a job and, before it, its catalogue as Encode wrote it; nil:
+// it has none.
+func WriteJob(w io.Writer, job Job, entries []byte) error {
+	if entries != nil {
+		if err := Write(w, KindCatalogue, entries); err != nil {
+			return err
+		}
+	}
+	return WriteJSON(w, KindJob, job)
+}
+
+// ReadJob reads what WriteJob wrote.
+func ReadJob(r io.Reader) (Job, error) {
+	var job Job
+	var entries []catalogue.Credential
+	kind, payload, err := Read(r)
+	if err == nil && kind == KindCatalogue {
+		if err := Unmarshal(payload, &entries); err != nil {
+			return job, err
+		}
+		kind, payload, err = Read(r)
+	}
+	switch {
+	case err != nil:
+		return job, fmt.Errorf("read job: %w", err)
+	case kind != KindJob:
+		return job, ErrFrame
+	}
+	err = Unmarshal(payload, &job)
+	job.Catalogue = entries
+	return job, err
 }
 
 // Read reads one frame.
