@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -163,6 +164,65 @@ func TestAnOperatorCutsADeviceAndWatchesItHappenWithoutReloading(t *testing.T) {
 	for _, text := range said() {
 		t.Errorf("the browser complained: %s", text)
 	}
+}
+
+// press puts the mouse down on an element without letting it go; release lets it
+// go there.
+func press(t *testing.T, ctx context.Context, selector string) (release func()) {
+	t.Helper()
+	s, _ := json.Marshal(selector)
+	at, err := chromedp.Run(ctx, chromedp.Evaluate[[]float64](`(() => {
+		const box = document.querySelector(`+string(s)+`).getBoundingClientRect();
+		return [box.x + box.width / 2, box.y + box.height / 2];
+	})()`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mouse := func(what input.DispatchMouseEventType) {
+		t.Helper()
+		do(t, ctx, string(what), chromedp.MouseEvent(what, at[0], at[1], chromedp.ButtonType(input.MouseButtonLeft), chromedp.ClickCount(1)))
+	}
+	mouse(input.DispatchMouseEventTypeMousePressed)
+	return func() { t.Helper(); mouse(input.DispatchMouseEventTypeMouseReleased) }
+}
+
+// counting counts an event of htmx in window.came.
+func counting(t *testing.T, ctx context.Context, event string) {
+	t.Helper()
+	_, err := chromedp.Run(ctx, chromedp.Evaluate[int](
+		`window.came = 0, document.body.addEventListener('`+event+`', () => { window.came++; }), 0`))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWhatIsReplacedUnderAPressedPointerKeepsItsClick: the answer to a search, and
+// what the stream sends, come between a button's way down and its way up.
+func TestWhatIsReplacedUnderAPressedPointerKeepsItsClick(t *testing.T) {
+	s := newSite(t)
+	ctx := browser(t)
+	signIn(t, ctx, s, "operator-olu")
+
+	do(t, ctx, "search", chromedp.SendKeys("#q", "lap-ada"))
+	until(t, ctx, "the list follows the search", `document.querySelectorAll('#found tbody tr').length === 1`)
+	counting(t, ctx, "htmx:beforeSwap")
+	release := press(t, ctx, `#found a[href="/devices/dev_7f3k2m9q"]`)
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[int](`htmx.trigger('form.filter', 'submit'), 0`)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, ctx, "the list is sent again", `window.came > 0`)
+	release()
+	until(t, ctx, "the device opens", `location.pathname === '/devices/dev_7f3k2m9q'`)
+
+	do(t, ctx, "open a cut", chromedp.Navigate(s.URL+"/cuts/cut_open"), chromedp.WaitVisible("#lift-summary"))
+	until(t, ctx, "the page is live", says("[data-live]", "Live"))
+	counting(t, ctx, "htmx:sseBeforeMessage")
+	release = press(t, ctx, "#lift-summary")
+	s.change("cut_open", func(k *cutoffv1.Cut) { k.State, k.Level = "settled", "purge" })
+	until(t, ctx, "the stream sends the part", `window.came > 0`)
+	release()
+	until(t, ctx, "the form unfolds", `document.querySelector('#lift-summary').parentNode.open`)
+	until(t, ctx, "the page is brought up to date", says(".verdict", "ettled"))
 }
 
 func TestTheLivePageSaysWhenItIsSignedOut(t *testing.T) {

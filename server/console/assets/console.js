@@ -51,15 +51,45 @@
 
   // Folds keep their state when the stream sends their part again.
   var folds = {};
-  document.body.addEventListener('htmx:sseBeforeMessage', function (event) {
-    event.target.querySelectorAll('details[id]').forEach(function (node) { folds[node.id] = node.open; });
-  });
+  function keepFolds(part) {
+    part.querySelectorAll('details[id]').forEach(function (node) { folds[node.id] = node.open; });
+  }
+  document.body.addEventListener('htmx:sseBeforeMessage', function (event) { keepFolds(event.target); });
   document.body.addEventListener('htmx:sseMessage', function (event) {
     event.target.querySelectorAll('details[id]').forEach(function (node) {
       if (node.id in folds) { node.open = folds[node.id]; }
     });
     tick();
     live('Live', 'on');
+  });
+
+  // A part that is replaced under a pressed pointer loses the click: it waits
+  // until the pointer is up. A list asks again, the stream's parts are kept.
+  var pressed = null, late = [];
+  document.addEventListener('pointerdown', function (event) { pressed = event.target; }, true);
+  ['pointerup', 'pointercancel'].forEach(function (name) {
+    document.addEventListener(name, function () {
+      setTimeout(function () { // after the click
+        pressed = null;
+        late.splice(0).forEach(function (again) { again(); });
+      }, 0);
+    }, true);
+  });
+  document.body.addEventListener('htmx:beforeSwap', function (event) {
+    var asked = event.detail.requestConfig.elt;
+    if (!event.detail.target.contains(pressed) || !asked.hasAttribute('hx-get')) { return; }
+    event.detail.shouldSwap = false;
+    late.push(function () { htmx.trigger(asked, 'submit'); });
+  });
+  document.body.addEventListener('htmx:sseBeforeMessage', function (event) {
+    var part = event.target, message = event.detail;
+    if (!part.contains(pressed)) { return; }
+    event.preventDefault();
+    late.push(function () {
+      keepFolds(part);
+      htmx.swap(part, message.data, { swapStyle: 'innerHTML', swapDelay: 0, settleDelay: 0 });
+      htmx.trigger(part, 'htmx:sseMessage', message);
+    });
   });
 
   function live(text, state) {
