@@ -77,7 +77,7 @@ func (a *agent) leave(told, ctx context.Context) error { //nolint:revive // two 
 	ctx, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
 	reason := a.parting(ctx)
-	if err := a.uplink.Leave(ctx, reason, 0); err != nil {
+	if err := a.lastWord(ctx, reason); err != nil {
 		a.options.Log.Info("ending unheard", "reason", reason.String(), "err", err)
 	} else {
 		a.options.Log.Info("ending, and the server knows", "reason", reason.String())
@@ -111,5 +111,14 @@ func Leave(ctx context.Context, o Options) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
-	return errors.Join(a.uplink.Leave(ctx, cutoffv1.LeavingReason_LEAVING_REASON_REMOVED, 0), a.journal.Close())
+	return errors.Join(a.lastWord(ctx, cutoffv1.LeavingReason_LEAVING_REASON_REMOVED), a.journal.Close())
+}
+
+// lastWord shows the server its own permission, if it gave one.
+func (a *agent) lastWord(ctx context.Context, reason cutoffv1.LeavingReason) error {
+	permit, err := a.journal.Permitted()
+	if err != nil {
+		return err
+	}
+	return a.uplink.Leave(ctx, reason, permit)
 }

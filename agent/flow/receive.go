@@ -142,6 +142,12 @@ func (f *Flow) ordered(raw []byte) {
 		f.orderRefused(refused, now)
 		return
 	}
+	if verified.Kind() == cutoffv1.OrderKind_ORDER_KIND_UNINSTALL {
+		f.loop.refusals = 0
+		f.permit(verified, now)
+		f.sendChallenge(now)
+		return
+	}
 	w, err := f.config.Journal.Begin(verified)
 	if err != nil {
 		f.config.Log.Error("order not journalled", "order_id", verified.OrderID(), "err", err)

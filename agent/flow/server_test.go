@@ -80,6 +80,7 @@ type seen struct {
 	plans      []*cutoffv1.PlanResult
 	challenges [][]byte
 	nonces     [][]byte
+	leavings   []*cutoffv1.Leaving
 	unsealed   int
 	// held are the catalogues agents said they keep.
 	held []*cutoffv1.CatalogueHeld
@@ -331,6 +332,12 @@ func (s *server) Reconcile(ctx context.Context, in *cutoffv1.ReconcileRequest) (
 		return nil, status.Error(codes.Unauthenticated, err.Error())
 	}
 	answer := &cutoffv1.ReconcileResponse{}
+	if len(in.GetLeaving()) > 0 {
+		if err := s.takeLeaving(state, in.GetLeaving()); err != nil {
+			return nil, status.Error(codes.PermissionDenied, err.Error())
+		}
+		answer.LeavingAck = &cutoffv1.LeavingAck{}
+	}
 	for _, envelope := range in.GetReceipts() {
 		ack, err := s.takeReceipt(envelope)
 		if err != nil {
@@ -343,6 +350,24 @@ func (s *server) Reconcile(ctx context.Context, in *cutoffv1.ReconcileRequest) (
 		answer.Order = s.orderFor(cutoffv1.OrderKind_ORDER_KIND_PURGE, string(s.pending), in.GetChallenge())
 	}
 	return answer, nil
+}
+
+// takeLeaving verifies signature and channel binding.
+func (s *server) takeLeaving(state tls.ConnectionState, envelope []byte) error {
+	keys, err := signed.NewKeys(s.deviceKey)
+	if err != nil {
+		return err
+	}
+	said := &cutoffv1.Leaving{}
+	if _, err := signed.Open(envelope, signed.TypeLeaving, keys, said); err != nil {
+		return err
+	}
+	binding, err := state.ExportKeyingMaterial("EXPORTER-cutoff-hello", nil, 32)
+	if err != nil || !bytes.Equal(binding, said.GetChannelBinding()) || said.GetDeviceId() != s.deviceID {
+		return errors.Join(errors.New("last word of another connection"), err)
+	}
+	s.seen.leavings = append(s.seen.leavings, said)
+	return nil
 }
 
 func (s *server) takeReceipt(envelope []byte) (*cutoffv1.ReceiptAck, error) {

@@ -53,7 +53,7 @@ func (e *entry) answers(v order.Verified) bool {
 // has been done. A later order of the same cut (purge after seal, lift, cut
 // again during a lift) takes the place of the earlier one; its progress stays.
 func (j *Journal) Begin(v order.Verified) (*Warrant, error) {
-	if !v.Valid() || v.CutID() == "" {
+	if !v.Valid() || v.CutID() == "" || v.Kind() == cutoffv1.OrderKind_ORDER_KIND_UNINSTALL {
 		return nil, ErrUnverified
 	}
 	var w *Warrant
@@ -69,6 +69,9 @@ func (j *Journal) Begin(v order.Verified) (*Warrant, error) {
 		}
 		e, found, err := loadEntry(tx, v.CutID())
 		if err != nil {
+			return err
+		}
+		if err := putNumber(meta, keyPermit, 0); err != nil {
 			return err
 		}
 		e = succeed(e, found, v)

@@ -2,6 +2,7 @@ package order
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
@@ -72,6 +73,11 @@ func checkOrder(m *cutoffv1.Order) error {
 	switch m.GetKind() {
 	case cutoffv1.OrderKind_ORDER_KIND_SEAL:
 		return checkRecipient(m.GetEscrowRecipient())
+	case cutoffv1.OrderKind_ORDER_KIND_UNINSTALL:
+		if m.GetEscrowRecipient() != "" || len(m.GetNextGrant()) > 0 {
+			return errors.New("a permission to uninstall seals nothing")
+		}
+		return nil
 	case cutoffv1.OrderKind_ORDER_KIND_PURGE, cutoffv1.OrderKind_ORDER_KIND_LIFT:
 		if m.GetEscrowRecipient() != "" {
 			return checkRecipient(m.GetEscrowRecipient())

@@ -50,7 +50,7 @@ func (v Verified) At() Moment { return v.at }
 // Valid reports whether v was made by a check and not by hand.
 func (v Verified) Valid() bool { return v.kind != cutoffv1.OrderKind_ORDER_KIND_UNSPECIFIED }
 
-// Kind says what to do: seal, purge or lift.
+// Kind says what to do: seal, purge or lift; or that the agent may be removed.
 func (v Verified) Kind() cutoffv1.OrderKind { return v.kind }
 
 // Cause says what moved the agent: an order or an expiry.

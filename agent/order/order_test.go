@@ -104,7 +104,7 @@ func TestEachWayAnOrderCanBeWrongIsRefusedByItsName(t *testing.T) {
 		{"with the number accepted last", order.Replayed, func(o *cutoffv1.Order, _ *order.State) { o.Number = 4 }},
 		{"without a number", order.Replayed, func(o *cutoffv1.Order, _ *order.State) { o.Number = 0 }},
 		{"without a kind", order.Malformed, func(o *cutoffv1.Order, _ *order.State) { o.Kind = 0 }},
-		{"to uninstall", order.Malformed, func(o *cutoffv1.Order, _ *order.State) { o.Kind = cutoffv1.OrderKind_ORDER_KIND_UNINSTALL }},
+		{"to uninstall, with something to seal to", order.Malformed, func(o *cutoffv1.Order, _ *order.State) { o.Kind = cutoffv1.OrderKind_ORDER_KIND_UNINSTALL }},
 		{"of a kind from the future", order.Malformed, func(o *cutoffv1.Order, _ *order.State) { o.Kind = 99 }},
 		{"to seal to nobody", order.Malformed, func(o *cutoffv1.Order, _ *order.State) { o.EscrowRecipient = "" }},
 		{"to seal to something else", order.Malformed, func(o *cutoffv1.Order, _ *order.State) { o.EscrowRecipient = "age1x" }},
