@@ -23,6 +23,7 @@ type AdminDevices interface {
 	Devices(ctx context.Context, actor flow.Actor, group string) ([]flow.DeviceView, error)
 	Device(ctx context.Context, actor flow.Actor, idOrHostname string) (flow.DeviceView, error)
 	AssignDevice(ctx context.Context, actor flow.Actor, idOrHostname, person, group string) (flow.DeviceView, error)
+	PermitRemoval(ctx context.Context, actor flow.Actor, idOrHostname, reason string) (flow.DeviceView, error)
 	RetireDevice(ctx context.Context, actor flow.Actor, idOrHostname string) (flow.DeviceView, error)
 	DecideDevice(ctx context.Context, actor flow.Actor, idOrHostname string, admit bool) (flow.DeviceView, error)
 	Groups(ctx context.Context, actor flow.Actor) ([]flow.GroupView, error)
@@ -138,6 +139,16 @@ func (s *adminService) RetireDevice(
 ) (*cutoffv1.RetireDeviceResponse, error) {
 	d, err := s.oneDevice(ctx, req.GetDevice(), s.flow.RetireDevice)
 	return &cutoffv1.RetireDeviceResponse{Device: d}, err
+}
+
+func (s *adminService) UninstallDevice(
+	ctx context.Context, req *cutoffv1.UninstallDeviceRequest,
+) (*cutoffv1.UninstallDeviceResponse, error) {
+	d, err := s.oneDevice(ctx, req.GetDevice(),
+		func(ctx context.Context, actor flow.Actor, id string) (flow.DeviceView, error) {
+			return s.flow.PermitRemoval(ctx, actor, id, req.GetReason())
+		})
+	return &cutoffv1.UninstallDeviceResponse{Device: d}, err
 }
 
 func (s *adminService) DecideDevice(
@@ -289,6 +300,8 @@ func deviceMessage(d flow.DeviceView) *cutoffv1.Device {
 		Connected: d.Connected, Os: d.OS, Posture: each(d.Posture, factMessage),
 		PostureAt:   stamp(d.PostureAt),
 		Credentials: each(d.Credentials, credentialMessage),
+		Facts:       d.Facts, Silence: d.Quiet.Word, SilentSince: stamp(d.Quiet.Since),
+		SealAt: stamp(d.Quiet.SealAt), PurgeAt: stamp(d.Quiet.PurgeAt), Todo: d.Todo, Removal: d.Removal,
 	}
 }
 

@@ -22,7 +22,10 @@ type Agents interface {
 	OnHello(ctx context.Context, peer flow.Peer, hello, binding []byte) (flow.Welcome, error)
 	OnReport(ctx context.Context, peer flow.Peer, report *cutoffv1.Report) error
 	OnInventory(ctx context.Context, peer flow.Peer, inventory *cutoffv1.Inventory) error
-	GrantLease(ctx context.Context, peer flow.Peer, nonce []byte) (envelope []byte, refused string, err error)
+	GrantLease(
+		ctx context.Context, peer flow.Peer, nonce []byte, held *uint64,
+	) (envelope []byte, refused string, err error)
+	OnLeaving(ctx context.Context, peer flow.Peer, envelope, binding []byte) (*cutoffv1.LeavingAck, error)
 	OnClosed(ctx context.Context, peer flow.Peer)
 
 	PendingOrder(ctx context.Context, peer flow.Peer, challenge []byte) ([]byte, error)
@@ -122,6 +125,11 @@ func (a *agents) Reconcile(
 			return nil, err
 		}
 		resp.Acks = append(resp.Acks, ack)
+	}
+	if len(req.GetLeaving()) > 0 {
+		if resp.LeavingAck, err = a.flow.OnLeaving(ctx, peer, req.GetLeaving(), binding); err != nil {
+			return nil, err
+		}
 	}
 	if len(req.GetChallenge()) == 0 {
 		return resp, nil

@@ -139,7 +139,9 @@ func (a *agents) handle(s *session, message *cutoffv1.ConnectRequest) error {
 	case *cutoffv1.ConnectRequest_OrderReceived:
 		return a.lenient(s, "order received", a.received(s, m.OrderReceived.GetOrderId()))
 	case *cutoffv1.ConnectRequest_Lease:
-		return a.lease(s, m.Lease.GetNonce())
+		return a.lease(s, m.Lease)
+	case *cutoffv1.ConnectRequest_Leaving:
+		return a.lenient(s, "last word", a.leaving(s, m.Leaving))
 	case *cutoffv1.ConnectRequest_Receipt:
 		return a.receipt(s, m.Receipt)
 	case *cutoffv1.ConnectRequest_Challenge:
@@ -183,11 +185,25 @@ func (a *agents) challenge(s *session, challenge []byte) error {
 	return nil
 }
 
-func (a *agents) lease(s *session, nonce []byte) error {
+// leaving keeps the agent's last word, and says so.
+func (a *agents) leaving(s *session, envelope []byte) error {
+	binding, err := bindingOf(s.ctx)
+	if err != nil {
+		return err
+	}
+	ack, err := a.flow.OnLeaving(s.ctx, s.peer, envelope, binding)
+	if err != nil {
+		return err
+	}
+	return s.send(&cutoffv1.ConnectResponse{Message: &cutoffv1.ConnectResponse_LeavingAck{LeavingAck: ack}})
+}
+
+func (a *agents) lease(s *session, request *cutoffv1.LeaseRequest) error {
+	nonce := request.GetNonce()
 	if len(nonce) != challengeSize {
 		return fault.New(fault.Invalid, "a nonce has %d bytes", challengeSize)
 	}
-	lease, refused, err := a.flow.GrantLease(s.ctx, s.peer, nonce)
+	lease, refused, err := a.flow.GrantLease(s.ctx, s.peer, nonce, request.Held)
 	if err != nil {
 		return err
 	}

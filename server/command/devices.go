@@ -139,18 +139,29 @@ func (c *cli) deviceCommand() *cobra.Command {
 			resp, err := admin.RetireDevice(ctx, &cutoffv1.RetireDeviceRequest{Device: name})
 			return resp.GetDevice(), err
 		})
+	var why string
+	uninstall := c.oneDevice("uninstall DEVICE", "permit an orderly removal of a device's agent",
+		"  cutoff-server device uninstall laptop-7 --reason 'replaced' --data /var/lib/cutoff",
+		func(ctx context.Context, admin cutoffv1.AdminServiceClient, name string) (*cutoffv1.Device, error) {
+			if why == "" {
+				return nil, usagef("", "device uninstall needs --reason")
+			}
+			resp, err := admin.UninstallDevice(ctx, &cutoffv1.UninstallDeviceRequest{Device: name, Reason: why})
+			return resp.GetDevice(), err
+		})
+	uninstall.Flags().StringVar(&why, "reason", "", "why it may go")
 	decide := func(admit bool) func(context.Context, cutoffv1.AdminServiceClient, string) (*cutoffv1.Device, error) {
 		return func(ctx context.Context, admin cutoffv1.AdminServiceClient, name string) (*cutoffv1.Device, error) {
 			resp, err := admin.DecideDevice(ctx, &cutoffv1.DecideDeviceRequest{Device: name, Admit: admit})
 			return resp.GetDevice(), err
 		}
 	}
-	admit := c.oneDevice("admit DEVICE", "let a pending device in",
+	admit := c.oneDevice("admit DEVICE", "let a pending device in, or trust one again that has a fact such as clone",
 		"  cutoff-server device admit dev_k3x9 --data /var/lib/cutoff", decide(true))
-	turnAway := c.oneDevice("turn-away DEVICE", "turn a pending device away",
+	turnAway := c.oneDevice("turn-away DEVICE", "turn a device away that waits for a person",
 		"  cutoff-server device turn-away dev_k3x9 --data /var/lib/cutoff", decide(false))
 	return group("device", "devices", "  cutoff-server device list --data /var/lib/cutoff",
-		list, show, assign, retire, admit, turnAway)
+		list, show, assign, retire, uninstall, admit, turnAway)
 }
 
 // oneDevice is a command about one device, which it prints at the end.
@@ -185,6 +196,10 @@ func (c *cli) showDevice(d *cutoffv1.Device) error {
 		{"person", d.GetPersonId()},
 		{"state", d.GetState()},
 		{"cut", strings.TrimSpace(d.GetCutId() + " " + d.GetLevel())},
+		{"silent", silentWords(d)},
+		{"facts", strings.Join(d.GetFacts(), ", ")},
+		{"removal", d.GetRemoval()},
+		{"to do", d.GetTodo()},
 		{"last contact", when(d.GetLastContact()) + marks(d).suffix()},
 		{"lease until", when(d.GetLeaseUntil())},
 		{"enrolled", when(d.GetEnrolledAt())},
@@ -242,6 +257,13 @@ func marks(d *cutoffv1.Device) cell {
 	}
 	if d.GetTrial() {
 		words = append(words, "trial")
+	}
+	if d.GetSilence() != "" {
+		words = append(words, "silent: "+d.GetSilence())
+	}
+	words = append(words, d.GetFacts()...)
+	if d.GetTodo() != "" {
+		words = append(words, "needs a person")
 	}
 	return cell{text: strings.Join(words, ", "), style: dim}
 }

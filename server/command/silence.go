@@ -82,3 +82,18 @@ func comesBack(g *cutoffv1.Group) string {
 	}
 	return "by a person"
 }
+
+// silentWords says since when a device is silent, and what comes of it.
+func silentWords(d *cutoffv1.Device) string {
+	if d.GetSilence() == "" {
+		return ""
+	}
+	said := d.GetSilence() + ", last heard " + when(d.GetSilentSince())
+	if d.GetSealAt() != nil {
+		said += ", cut at " + when(d.GetSealAt())
+	}
+	if d.GetPurgeAt() != nil {
+		said += ", purged at " + when(d.GetPurgeAt())
+	}
+	return said
+}

@@ -169,6 +169,10 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 	if err := s.flow.ReapplyShredding(ctx); err != nil {
 		return err
 	}
+	// Before anything can ask for a cut: the server may have been away for long.
+	if err := s.flow.Beat(ctx); err != nil {
+		return err
+	}
 	if err := s.registry.Reload(ctx); err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ const (
 	gcPercent = 50
 	// tidyEvery is how often cases are resumed and held ones lapse.
 	tidyEvery = 5 * time.Second
+	// silentEvery is how often silent devices are looked for.
+	silentEvery = time.Second
 	// receivedEvery is how often words that an order arrived are kept, where the
 	// receipt did not bring them.
 	receivedEvery = 100 * time.Millisecond
@@ -57,7 +59,7 @@ func (s *Server) Run(ctx context.Context, out, notices io.Writer) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
-		s.runWriter, s.runHub, s.runQueue, s.runTidy, s.runReceived, s.handler.Run,
+		s.runWriter, s.runHub, s.runQueue, s.runTidy, s.runSilence, s.runReceived, s.handler.Run,
 		s.serveAgents, s.serveSocket, s.serveConsole,
 	} {
 		group.Go(func() error { return part(ctx) })
@@ -106,6 +108,22 @@ func (s *Server) runTidy(ctx context.Context) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// runSilence is the server's half of the dead man's switch.
+func (s *Server) runSilence(ctx context.Context) error {
+	tick := time.NewTicker(silentEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := s.flow.WatchSilence(ctx); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "look after silent devices", "err", err)
 		}
 	}
 }

@@ -88,6 +88,8 @@ type Device struct {
 	PostureAt    time.Time
 	RetiredAt    time.Time
 	EnrolledWith string
+	Silence      Silence
+	Said         Said
 }
 
 // GrantedUntil is until when the device may trust itself at most: its lease,

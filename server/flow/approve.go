@@ -230,6 +230,11 @@ func (f *Flow) turnDownCut(
 		if err := tx.SetCut(ctx, from, *c); err != nil {
 			return err
 		}
+		if event == cut.Refuse && k.Cause == cut.Expiry {
+			if err := f.refusedSilence(ctx, tx, c.DeviceID); err != nil {
+				return err
+			}
+		}
 		return f.recordCut(ctx, tx, "cut.more-"+string(event), actor, c)
 	case c.State != cut.Held:
 		return nil
@@ -245,6 +250,11 @@ func (f *Flow) turnDownCut(
 	if c.DeviceID != "" {
 		if err := tx.SetStandingCut(ctx, c.DeviceID, ""); err != nil {
 			return err
+		}
+		if event == cut.Refuse && k.Cause == cut.Expiry {
+			if err := f.refusedSilence(ctx, tx, c.DeviceID); err != nil {
+				return err
+			}
 		}
 	}
 	return f.recordCut(ctx, tx, "cut."+string(next), actor, c)

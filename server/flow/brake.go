@@ -72,14 +72,17 @@ func (f *Flow) braked(ctx context.Context, tx Tx, r *OpenRequest, units []unit) 
 	if len(units) == 0 {
 		return "", nil
 	}
+	if r.Actor.Machine {
+		if hold, err := f.clockHold(ctx, tx); hold != "" || err != nil {
+			return hold, err
+		}
+	}
 	if !r.Actor.Machine {
 		return f.over(ctx, tx, units, allowance{
 			Budget{Person: r.Actor.person()}, f.brake.People, f.brake.PeoplePercent, "for one person",
 		})
 	}
-	over, err := f.over(ctx, tx, units, allowance{
-		Budget{Machine: true}, f.brake.Machine, f.brake.MachinePercent, "without a person",
-	})
+	over, err := f.over(ctx, tx, units, f.machineAllowance())
 	if over != "" || err != nil {
 		return over, err
 	}
@@ -92,6 +95,11 @@ func (f *Flow) braked(ctx context.Context, tx Tx, r *OpenRequest, units []unit) 
 		}
 	}
 	return "", nil
+}
+
+// machineAllowance is the machine's for the whole fleet.
+func (f *Flow) machineAllowance() allowance {
+	return allowance{Budget{Machine: true}, f.brake.Machine, f.brake.MachinePercent, "without a person"}
 }
 
 // over counts only as far as it has to: most requests are below the floor.

@@ -85,13 +85,13 @@ func (f *Flow) signCatalogue(ctx context.Context, peer Peer, held HeldCatalogue)
 	if err != nil {
 		return nil, fmt.Errorf("sign catalogue for %s: %w", peer.DeviceID, err)
 	}
-	err = f.store.Update(ctx, func(tx Tx) error {
+	err = f.act(ctx, func(tx Tx, e *effects) error {
 		if away {
 			d, err := tx.Device(ctx, peer.DeviceID)
 			if err != nil {
 				return err
 			}
-			if err := f.addFact(ctx, tx, &d, lease.FactRollback, number("catalogue", held.Number)); err != nil {
+			if err := f.suspect(ctx, tx, e, &d, lease.FactRollback, number("catalogue", held.Number)); err != nil {
 				return err
 			}
 		}

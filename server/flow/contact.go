@@ -5,7 +5,9 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/proto/signed"
@@ -35,7 +37,7 @@ const rollbackGap = 1 << 32
 // channel binding, adopts its numbers and notes the contact.
 func (f *Flow) OnHello(ctx context.Context, peer Peer, hello, binding []byte) (Welcome, error) {
 	var answer Welcome
-	err := f.store.Update(ctx, func(tx Tx) error {
+	err := f.act(ctx, func(tx Tx, e *effects) error {
 		d, g, err := tx.DeviceAndGroup(ctx, peer.DeviceID)
 		if err != nil {
 			return err
@@ -51,7 +53,7 @@ func (f *Flow) OnHello(ctx context.Context, peer Peer, hello, binding []byte) (W
 		if said.GetRosterVersion() < f.authority.RosterVersion() {
 			answer.Roster = f.authority.Roster()
 		}
-		return f.heard(ctx, tx, &d, said)
+		return f.heard(ctx, tx, e, &d, &g, said)
 	})
 	if err != nil {
 		return Welcome{}, fmt.Errorf("hello of %s: %w", peer.DeviceID, err)
@@ -74,14 +76,20 @@ func verifyHello(d *device.Device, envelope, binding []byte) (*cutoffv1.Hello, e
 		return nil, fault.New(fault.Unauthenticated, "the hello is another device's")
 	case len(binding) == 0 || subtle.ConstantTimeCompare(hello.GetChannelBinding(), binding) != 1:
 		return nil, fault.New(fault.Unauthenticated, "the hello is for another connection")
+	case len(hello.GetBootId()) > maxBoot || strings.ContainsFunc(hello.GetBootId(), unicode.IsSpace):
+		return nil, fault.New(fault.Invalid, "the boot's id is not one")
 	case len(hello.GetAgentVersion()) > maxWord || !plain(hello.GetAgentVersion()):
 		return nil, fault.New(fault.Invalid, "the agent's version is not one")
 	}
 	return hello, nil
 }
 
-// heard adopts the hello's numbers, each on its own, and notes the contact.
-func (f *Flow) heard(ctx context.Context, tx Tx, d *device.Device, hello *cutoffv1.Hello) error {
+// maxBoot bounds the id of a boot, in bytes.
+const maxBoot = 64
+
+// heard adopts the hello's numbers, each on its own, and notes the contact: what
+// the device says of itself, and that it is not silent any more.
+func (f *Flow) heard(ctx context.Context, tx Tx, e *effects, d *device.Device, g *device.Group, hello *cutoffv1.Hello) error {
 	order, orderAway := adopt(d.OrderNumber, hello.GetHighestOrder())
 	granted, leaseAway := adopt(d.LeaseNumber, hello.GetHighestLease())
 	if order != d.OrderNumber || granted != d.LeaseNumber {
@@ -97,13 +105,45 @@ func (f *Flow) heard(ctx context.Context, tx Tx, d *device.Device, hello *cutoff
 		}
 	}
 	if orderAway || leaseAway {
-		err := f.addFact(ctx, tx, d, lease.FactRollback,
+		err := f.suspect(ctx, tx, e, d, lease.FactRollback,
 			number("order", hello.GetHighestOrder()), number("lease", hello.GetHighestLease()))
 		if err != nil {
 			return err
 		}
 	}
-	return tx.SetHello(ctx, d.ID, order, granted, hello.GetAgentVersion(), f.now())
+	// Before what it says is taken in: only a device nobody doubts is welcomed.
+	if err := f.saidNumbers(ctx, tx, e, d, hello); err != nil {
+		return err
+	}
+	if err := f.heardAgain(ctx, tx, e, d); err != nil {
+		return err
+	}
+	if err := f.returned(ctx, tx, d); err != nil {
+		return err
+	}
+	d.OrderNumber, d.LeaseNumber, d.AgentVersion = order, granted, hello.GetAgentVersion()
+	d.Silence = d.Silence.Heard(g, f.now())
+	return tx.SetHello(ctx, *d, f.now())
+}
+
+// saidNumbers holds what the device says of its numbers and its boot against
+// what it said before, and remembers it.
+func (f *Flow) saidNumbers(ctx context.Context, tx Tx, e *effects, d *device.Device, hello *cutoffv1.Hello) error {
+	said, boots := d.Said.Booted(hello.GetBootId())
+	about := []evidence.Field{
+		number("lease", hello.GetHighestLease()), number("lease_said", said.Lease), number("lease_granted", d.LeaseNumber),
+		number("order", hello.GetHighestOrder()), number("order_said", said.Order), {Name: "boot", Value: hello.GetBootId()},
+	}
+	for _, v := range []device.Verdict{
+		boots, said.HoldsLease(hello.GetHighestLease(), d.LeaseNumber), said.HoldsOrder(hello.GetHighestOrder()),
+	} {
+		if err := f.verdict(ctx, tx, e, d, v, about...); err != nil {
+			return err
+		}
+	}
+	d.Said = said
+	d.Said.Known, d.Said.Lease, d.Said.Order = true, hello.GetHighestLease(), hello.GetHighestOrder()
+	return nil
 }
 
 // adopt is the number to go on from: the device's, if the server forgot some

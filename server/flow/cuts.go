@@ -6,6 +6,7 @@ import (
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/server/cut"
+	"cutoff/server/device"
 	"cutoff/server/revoke"
 )
 
@@ -58,6 +59,11 @@ type OpenRequest struct {
 	// Durable, if set, is told when the commit that holds what was asked
 	// returned, before anything is done about it.
 	Durable func(at time.Time)
+
+	// devices stands for Device where silence makes one decision about several.
+	devices []device.Device
+	// hold, if set, is why a person has to decide, whatever the brake says.
+	hold string
 }
 
 // Preview is the dry run of a cut.

@@ -18,7 +18,12 @@ type DeviceView struct {
 	// Level is that of the standing cut: seal, purge or empty.
 	Level     string
 	Connected bool
+	// Quiet is what its silence comes to, and Todo what a person should do.
+	Quiet SilenceView
+	Todo  string
 	// The rest is filled by Device alone, not by Devices.
+	// Removal is permitted, confirmed or empty.
+	Removal     string
 	Posture     []posture.Fact
 	PostureAt   time.Time
 	Credentials []device.Credential
@@ -70,16 +75,24 @@ func (f *Flow) Device(ctx context.Context, _ Actor, idOrHostname string) (Device
 func (f *Flow) view(ctx context.Context, tx Tx, d device.Device) (DeviceView, error) {
 	v := DeviceView{Device: d, Connected: f.hub.Connected(d.ID)}
 	c, found, err := f.standing(ctx, tx, &d)
+	if err != nil {
+		return v, err
+	}
 	if found && c.Active() {
 		v.Level = string(c.Level)
 	}
-	return v, err
+	return v, f.quiet(ctx, tx, &v, &c)
 }
 
 func (f *Flow) fullView(ctx context.Context, tx Tx, d device.Device) (DeviceView, error) {
 	v, err := f.view(ctx, tx, d)
 	if err != nil {
 		return v, err
+	}
+	if o, found, err := tx.Removal(ctx, d.ID); err != nil {
+		return v, err
+	} else if found {
+		v.Removal = removalWord(o.State)
 	}
 	if v.Posture, v.PostureAt, err = tx.Posture(ctx, d.ID); err != nil {
 		return v, err
@@ -195,7 +208,11 @@ func (f *Flow) DecideDevice(ctx context.Context, actor Actor, idOrHostname strin
 		return DeviceView{}, fmt.Errorf("decide device: %w", err)
 	}
 	if admit {
+		if err := f.dropSuspicion(ctx, actor, v.ID); err != nil {
+			return DeviceView{}, fmt.Errorf("decide device: %w", err)
+		}
 		f.hub.Wake(v.ID)
+		return f.Device(ctx, actor, v.ID)
 	}
 	return v, nil
 }
@@ -214,6 +231,10 @@ func (f *Flow) admit(ctx context.Context, tx Tx, actor Actor, d *device.Device) 
 	}
 	if len(d.Facts) > 0 {
 		if err := tx.SetFacts(ctx, d.ID, nil); err != nil {
+			return err
+		}
+		// Its numbers are what it says next.
+		if err := tx.ForgetSaid(ctx, d.ID); err != nil {
 			return err
 		}
 	}

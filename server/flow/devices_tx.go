@@ -46,12 +46,13 @@ type DeviceTx interface {
 	// NextOrderNumber raises it by one and answers it; order.ErrExhausted if
 	// there is no higher one.
 	NextOrderNumber(ctx context.Context, id string) (uint64, error)
-	// SetLease notes a granted lease; a Conflict unless number is the next.
-	SetLease(ctx context.Context, id string, number uint64, until, now time.Time) error
+	// SetLease notes a granted lease; a Conflict unless number is the next. It
+	// writes of d what it said and what its silence means.
+	SetLease(ctx context.Context, d *device.Device, number uint64, until, now time.Time) error
 	SetCertificates(ctx context.Context, id, current, next string) error
 	SetContact(ctx context.Context, id string, now time.Time) error
-	// SetHello notes what a hello said; the numbers are already adopted.
-	SetHello(ctx context.Context, id string, order, lease uint64, agentVersion string, now time.Time) error
+	// SetHello writes of d what a hello said; the numbers are already adopted.
+	SetHello(ctx context.Context, d device.Device, now time.Time) error
 	SetFacts(ctx context.Context, id string, facts []string) error
 	SetAssignment(ctx context.Context, id, personID, group string) error
 	RetireDevice(ctx context.Context, id string, from device.State, now time.Time) error

@@ -15,6 +15,8 @@ type effects struct {
 	cuts  []string
 	shred []string
 	steps bool
+	// back: a cut that silence made heard from its device; it may end by itself.
+	back bool
 	// signing is how long the transaction has spent on signing orders.
 	signing time.Duration
 	// durable, if set, is told when the commit returned.

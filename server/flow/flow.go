@@ -33,6 +33,7 @@ type Tx interface {
 	TrustTx
 	CatalogueTx
 	ExtensionTx
+	SilenceTx
 }
 
 // Signers sign what the server says; each key has one use.
@@ -126,6 +127,11 @@ type Flow struct {
 
 	codes     *rate.Limiter
 	addresses Addresses
+
+	// startedAt is when it was made; rightAt when the clock was last found right.
+	startedAt time.Time
+	rightAt   time.Time
+	right     sync.Mutex
 }
 
 // Addresses are what devices learn with their leases: where else the agents'
@@ -174,8 +180,8 @@ type Config struct {
 func New(store Store, config Config) *Flow {
 	pusher, _ := config.Hub.(Pusher)
 	return &Flow{
-		pusher: pusher,
-		store:  store, signers: config.Signers, hub: config.Hub, now: config.Now, log: config.Log,
+		startedAt: config.Now(), pusher: pusher,
+		store: store, signers: config.Signers, hub: config.Hub, now: config.Now, log: config.Log,
 		authority: config.Authority, vault: config.Vault, escrowBackups: config.EscrowBackups, dataKey: config.DataKey, trustDomain: config.TrustDomain,
 		connectors: config.Connectors, queue: config.Queue, devices: config.Devices,
 		brake: config.Brake.filled(), watchers: newWatchers(),

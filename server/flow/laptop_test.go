@@ -154,7 +154,7 @@ func (h *harness) lease(peer flow.Peer) (*cutoffv1.Lease, string) {
 	h.t.Helper()
 	nonce := make([]byte, 32)
 	_, _ = rand.Read(nonce)
-	envelope, refused, err := h.GrantLease(h.t.Context(), peer, nonce)
+	envelope, refused, err := h.GrantLease(h.t.Context(), peer, nonce, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}

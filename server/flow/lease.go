@@ -8,6 +8,7 @@ import (
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/proto/signed"
+	"cutoff/server/device"
 	"cutoff/server/fault"
 	"cutoff/server/lease"
 )
@@ -17,14 +18,15 @@ import (
 //
 // This is what an idle fleet does all day: two statements and the checkpoint;
 // signing happens outside the transaction.
-func (f *Flow) GrantLease(ctx context.Context, peer Peer, nonce []byte) (envelope []byte, refused string, err error) {
+// held, if it is not nil, is the number of the lease the device says it holds.
+func (f *Flow) GrantLease(ctx context.Context, peer Peer, nonce []byte, held *uint64) (envelope []byte, refused string, err error) {
 	if len(nonce) != lease.NonceSize {
 		return nil, "", fault.New(fault.Invalid, "a nonce has %d bytes", lease.NonceSize)
 	}
 	var granted *cutoffv1.Lease
 	var reason lease.Reason
-	err = f.store.Update(ctx, func(tx Tx) error {
-		granted, reason, err = f.lease(ctx, tx, peer, nonce)
+	err = f.act(ctx, func(tx Tx, e *effects) error {
+		granted, reason, err = f.lease(ctx, tx, e, peer, nonce, held)
 		return err
 	})
 	if err != nil {
@@ -41,10 +43,22 @@ func (f *Flow) GrantLease(ctx context.Context, peer Peer, nonce []byte) (envelop
 	return envelope, "", nil
 }
 
-func (f *Flow) lease(ctx context.Context, tx Tx, peer Peer, nonce []byte) (*cutoffv1.Lease, lease.Reason, error) {
+func (f *Flow) lease(
+	ctx context.Context, tx Tx, e *effects, peer Peer, nonce []byte, held *uint64,
+) (*cutoffv1.Lease, lease.Reason, error) {
 	d, g, err := tx.DeviceAndGroup(ctx, peer.DeviceID)
 	if err != nil {
 		return nil, "", err
+	}
+	if held != nil {
+		if err := f.saidLease(ctx, tx, e, &d, *held); err != nil {
+			return nil, "", err
+		}
+	}
+	if d.CutID != "" {
+		if err := f.heardAgain(ctx, tx, e, &d); err != nil {
+			return nil, "", err
+		}
 	}
 	c, _, err := f.standing(ctx, tx, &d)
 	if err != nil {
@@ -61,5 +75,17 @@ func (f *Flow) lease(ctx context.Context, tx Tx, peer Peer, nonce []byte) (*cuto
 	if granted.Checkpoint, err = f.checkpoint(ctx, tx); err != nil {
 		return nil, "", err
 	}
-	return granted, lease.Granted, tx.SetLease(ctx, d.ID, granted.GetNumber(), now.Add(g.Seal), now)
+	d.Silence = d.Silence.Granted(&g, d.ExtendedUntil, now)
+	return granted, lease.Granted, tx.SetLease(ctx, &d, granted.GetNumber(), now.Add(g.Seal), now)
+}
+
+// saidLease holds the number of the lease a device says it holds against what it
+// was given and said before.
+func (f *Flow) saidLease(ctx context.Context, tx Tx, e *effects, d *device.Device, held uint64) error {
+	v := d.Said.HoldsLease(held, d.LeaseNumber)
+	err := f.verdict(ctx, tx, e, d, v, number("lease", held), number("lease_said", d.Said.Lease), number("lease_granted", d.LeaseNumber))
+	if d.Said.Known {
+		d.Said.Lease = held
+	}
+	return err
 }

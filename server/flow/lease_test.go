@@ -64,12 +64,12 @@ func TestALeaseNeedsAWholeNonceAndAKnownDevice(t *testing.T) {
 	h := newHarness(t)
 	l := h.enrol("nonce")
 	for _, size := range []int{0, 31, 33} {
-		_, _, err := h.GrantLease(t.Context(), l.peer(t), make([]byte, size))
+		_, _, err := h.GrantLease(t.Context(), l.peer(t), make([]byte, size), nil)
 		mustFail(t, err, fault.Invalid, "nonce")
 	}
 	stranger := l.peer(t)
 	stranger.DeviceID = "dev_nobody"
-	_, _, err := h.GrantLease(t.Context(), stranger, make([]byte, 32))
+	_, _, err := h.GrantLease(t.Context(), stranger, make([]byte, 32), nil)
 	mustFail(t, err, fault.NotFound, "device")
 }
 
@@ -102,7 +102,7 @@ func BenchmarkGrantLease(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			l := laptops[next.Add(1)%fleet]
-			if _, refused, err := h.GrantLease(b.Context(), flow.Peer{DeviceID: l.DeviceID}, nonce); err != nil || refused != "" {
+			if _, refused, err := h.GrantLease(b.Context(), flow.Peer{DeviceID: l.DeviceID}, nonce, nil); err != nil || refused != "" {
 				b.Error(err, refused)
 			}
 		}

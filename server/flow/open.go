@@ -75,6 +75,9 @@ func (r *OpenRequest) check() error {
 			given++
 		}
 	}
+	if len(r.devices) > 0 {
+		given++
+	}
 	switch {
 	case given != 1:
 		return fault.New(fault.Invalid, "name one device, one person or one credential")
@@ -113,8 +116,10 @@ func (f *Flow) openInTx(ctx context.Context, tx Tx, e *effects, r *OpenRequest, 
 		o.caseID, o.cuts = asked.caseID, asked.standing
 		return nil
 	}
-	if kase.HeldReason, err = f.braked(ctx, tx, r, asked.units); err != nil {
-		return err
+	if kase.HeldReason = r.hold; r.hold == "" {
+		if kase.HeldReason, err = f.braked(ctx, tx, r, asked.units); err != nil {
+			return err
+		}
 	}
 	kase.Needs = asked.approvals
 	if kase.HeldReason != "" {
@@ -161,6 +166,12 @@ func (f *Flow) insertCase(ctx context.Context, tx Tx, k *cut.Case, targets int) 
 // person's devices and, last, the person.
 func (f *Flow) resolve(ctx context.Context, tx Tx, r *OpenRequest, k *cut.Case) ([]target, error) {
 	switch {
+	case len(r.devices) > 0:
+		targets := make([]target, len(r.devices))
+		for i := range r.devices {
+			targets[i] = target{device: &r.devices[i], alone: true}
+		}
+		return targets, nil
 	case r.Device != "":
 		d, err := f.resolveDevice(ctx, tx, r.Device)
 		k.DeviceID = d.ID
@@ -247,7 +258,9 @@ func (f *Flow) answers(c *cut.Cut, r *OpenRequest, many bool) bool {
 	enough := !r.Level.Above(c.Level)
 	switch c.State {
 	case cut.Open, cut.Settled:
-		return enough && c.LetThrough
+		// One that silence opened ends by itself when the device is back: a person's
+		// word makes it that person's.
+		return enough && c.LetThrough && (r.Actor.Machine || c.Cause != cut.Expiry)
 	case cut.Held:
 		// A case of several is held whole, and a person's word weighs more than
 		// the machine's that is held.

@@ -31,13 +31,17 @@ func refuse(format string, args ...any) error { return &refusedReceipt{fmt.Sprin
 // durable, or why it never will be; an error means that the device has to send
 // it again. The same receipt again changes nothing.
 func (f *Flow) OnReceipt(ctx context.Context, peer Peer, envelope []byte) (*cutoffv1.ReceiptAck, error) {
-	receipt := &cutoffv1.Receipt{}
+	receipt, back := &cutoffv1.Receipt{}, false
 	err := f.openByDevice(ctx, peer, envelope, signed.TypeReceipt, receipt)
 	if err == nil {
 		err = checkReceipt(receipt, peer)
 	}
 	if err == nil {
-		err = f.act(ctx, func(tx Tx, e *effects) error { return f.receive(ctx, tx, e, receipt, envelope) })
+		err = f.act(ctx, func(tx Tx, e *effects) error {
+			err := f.receive(ctx, tx, e, receipt, envelope)
+			back = e.back
+			return err
+		})
 	}
 	ack := &cutoffv1.ReceiptAck{CutId: receipt.GetCutId(), OrderId: receipt.GetOrderId(), Part: receipt.GetPart()}
 	var refused *refusedReceipt
@@ -56,6 +60,13 @@ func (f *Flow) OnReceipt(ctx context.Context, peer Peer, envelope []byte) (*cuto
 		return nil, fmt.Errorf("receipt of %s: %w", peer.DeviceID, err)
 	}
 	f.arrivals.drop(peer.DeviceID, receipt.GetOrderId())
+	if !back {
+		return ack, nil
+	}
+	if err := f.comeBack(ctx, peer.DeviceID); err != nil {
+		// The receipt is stored; the next report asks again.
+		f.log.ErrorContext(ctx, "device is back, its cut stays", "device_id", peer.DeviceID, "err", err)
+	}
 	return ack, nil
 }
 
@@ -98,8 +109,14 @@ func (f *Flow) openByDevice(ctx context.Context, peer Peer, envelope []byte, pay
 
 // receive takes a verified receipt in: all of it, or nothing.
 func (f *Flow) receive(ctx context.Context, tx Tx, e *effects, r *cutoffv1.Receipt, envelope []byte) error {
+	if r.GetKind() == cutoffv1.OrderKind_ORDER_KIND_UNINSTALL {
+		return f.removalAnswered(ctx, tx, r, envelope)
+	}
 	d, err := tx.Device(ctx, r.GetDeviceId())
 	if err != nil {
+		return err
+	}
+	if err := f.noteTampering(ctx, tx, &d, r.GetFacts()); err != nil {
 		return err
 	}
 	c, o, err := f.subjectOf(ctx, tx, r, &d)
@@ -124,6 +141,7 @@ func (f *Flow) receive(ctx context.Context, tx Tx, e *effects, r *cutoffv1.Recei
 	if err := f.answer(ctx, tx, &c, o, r); err != nil {
 		return err
 	}
+	e.back = c.Cause == cut.Expiry
 	return f.conclude(ctx, tx, e, &c, &d, r, envelope)
 }
 
@@ -165,16 +183,19 @@ func (f *Flow) selfMade(ctx context.Context, tx Tx, r *cutoffv1.Receipt, d *devi
 		Actor: "agent", Person: "agent", Machine: true, State: cut.CaseOpen, AskedAt: f.now(),
 	}
 	if r.GetKind() == cutoffv1.OrderKind_ORDER_KIND_PURGE {
-		k.Level, k.Reason = cut.Purge, "the device answered an order this server has no row of"
-	} else if r.GetCause() == cutoffv1.Cause_CAUSE_ORDER {
-		k.Reason = "the device answered an order this server has no row of"
+		k.Level = cut.Purge
+	}
+	if r.GetCause() == cutoffv1.Cause_CAUSE_ORDER {
+		// Somebody's order, though a restored server knows not whose: it does not end
+		// by itself.
+		k.Cause, k.Reason = cut.Operator, "the device answered an order this server has no row of"
 	}
 	if err := f.insertCase(ctx, tx, &k, 1); err != nil {
 		return cut.Cut{}, err
 	}
 	c := cut.Cut{
 		ID: d.ReservedCut, CaseID: k.ID, DeviceID: d.ID, PersonID: d.PersonID, Level: k.Level, State: cut.Open,
-		Cause: cut.Expiry, Reason: k.Reason, Actor: k.Actor, Escrow: d.Escrow, OpenedAt: f.now(), OrderState: order.None,
+		Cause: k.Cause, Reason: k.Reason, Actor: k.Actor, Escrow: d.Escrow, OpenedAt: f.now(), OrderState: order.None,
 		HeldReason: "cloud steps wait until the cut is asked for",
 	}
 	if standing, found, err := tx.CutOfDevice(ctx, d.ID); err != nil {

@@ -44,7 +44,7 @@ func (f *Flow) Authenticate(
 	if serial == d.CurrentSerial {
 		return peer, nil
 	}
-	err = f.store.Update(ctx, func(tx Tx) error { return f.otherCertificate(ctx, tx, peer) })
+	err = f.act(ctx, func(tx Tx, e *effects) error { return f.otherCertificate(ctx, tx, e, peer) })
 	if err != nil {
 		return Peer{}, fmt.Errorf("authenticate %s: %w", d.ID, err)
 	}
@@ -52,7 +52,7 @@ func (f *Flow) Authenticate(
 }
 
 // otherCertificate decides on a certificate that is not the current one.
-func (f *Flow) otherCertificate(ctx context.Context, tx Tx, peer Peer) error {
+func (f *Flow) otherCertificate(ctx context.Context, tx Tx, e *effects, peer Peer) error {
 	d, err := tx.Device(ctx, peer.DeviceID)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func (f *Flow) otherCertificate(ctx context.Context, tx Tx, peer Peer) error {
 			Fields: []evidence.Field{{Name: "serial", Value: peer.Serial}, {Name: "known", Value: d.CurrentSerial}},
 		})
 	default:
-		return f.addFact(ctx, tx, &d, lease.FactClone, evidence.Field{Name: "serial", Value: peer.Serial})
+		return f.suspect(ctx, tx, e, &d, lease.FactClone, evidence.Field{Name: "serial", Value: peer.Serial})
 	}
 }
 

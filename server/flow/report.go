@@ -26,11 +26,13 @@ func (f *Flow) OnReport(ctx context.Context, peer Peer, report *cutoffv1.Report)
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "the report cannot be read")
 	}
+	cutID := ""
 	err = f.act(ctx, func(tx Tx, e *effects) error {
 		d, err := tx.Device(ctx, peer.DeviceID)
 		if err != nil {
 			return err
 		}
+		cutID = d.CutID
 		if err := tx.PutPosture(ctx, d.ID, facts, f.now()); err != nil {
 			return err
 		}
@@ -46,6 +48,9 @@ func (f *Flow) OnReport(ctx context.Context, peer Peer, report *cutoffv1.Report)
 		}
 		return f.sealDevice(ctx, tx, e, &d, reached)
 	})
+	if err == nil && cutID != "" {
+		err = f.comeBack(ctx, peer.DeviceID)
+	}
 	if err != nil {
 		return fmt.Errorf("report of %s: %w", peer.DeviceID, err)
 	}

@@ -71,6 +71,9 @@ func (f *Flow) lifted(ctx context.Context, tx Tx, c *cut.Cut) error {
 		if err := tx.SetStandingCut(ctx, d.ID, ""); err != nil {
 			return err
 		}
+		if err := f.trustAnew(ctx, tx, &d); err != nil {
+			return err
+		}
 		if d.State == device.Sealed {
 			return f.moveDevice(ctx, tx, c, &d, device.Trusted)
 		}

@@ -31,7 +31,7 @@ func (f *Flow) cutTarget(
 	if !through {
 		return c.ID, f.wait(ctx, tx, k, c, fresh)
 	}
-	if !fresh && c.LetThrough && (c.State == cut.Open || c.State == cut.Settled) && !k.Level.Above(c.Level) {
+	if !fresh && c.LetThrough && (c.State == cut.Open || c.State == cut.Settled) && !k.Level.Above(c.Level) && !taken(c, k) {
 		return c.ID, nil
 	}
 	return c.ID, f.letThrough(ctx, tx, e, k, c, t, fresh)
@@ -131,6 +131,8 @@ func (f *Flow) letThrough(
 			kind = "cut.again"
 		case escalates:
 			kind = "cut.escalated"
+		case from.Standing() && taken(c, k):
+			kind = "cut.taken-over"
 		}
 		f.adoptThrough(c, k, from)
 		if err := tx.SetCut(ctx, from, *c); err != nil {
@@ -180,6 +182,9 @@ func passing(s cut.State) cut.Event {
 func (f *Flow) adoptThrough(c *cut.Cut, k *cut.Case, from cut.State) {
 	stood := from.Standing() && c.LetThrough
 	level := c.Level
+	if stood && taken(c, k) {
+		c.Cause, c.Reason, c.Actor = k.Cause, k.Reason, k.Actor
+	}
 	if !stood || from == cut.Lifting {
 		rule(c, k)
 		if from != cut.Held || c.OpenedAt.IsZero() {
@@ -195,6 +200,10 @@ func (f *Flow) adoptThrough(c *cut.Cut, k *cut.Case, from cut.State) {
 	c.LiftReason, c.LiftActor = "", ""
 }
 
+// taken reports whether a person takes over what the machine opened for a
+// silence, so that it does not end by itself.
+func taken(c *cut.Cut, k *cut.Case) bool { return c.Cause == cut.Expiry && !k.Machine }
+
 // orderFor replaces what is on its way to the device by an order of the cut's
 // level; a device that sealed itself needs none to seal.
 func (f *Flow) orderFor(ctx context.Context, tx Tx, e *effects, c *cut.Cut, t target, answered bool) error {
@@ -205,6 +214,9 @@ func (f *Flow) orderFor(ctx context.Context, tx Tx, e *effects, c *cut.Cut, t ta
 		if err := tx.SetStandingCut(ctx, c.DeviceID, c.ID); err != nil {
 			return err
 		}
+	}
+	if err := f.withdrawRemoval(ctx, tx, t.device.ID); err != nil {
+		return err
 	}
 	if answered && c.Level == cut.Seal {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"cutoff/server/device"
@@ -17,7 +18,7 @@ import (
 const deviceColumns = `d.id, d.group_name, d.hostname, d.os, d.arch, d.state, d.anchor, d.public_key,
 	d.agent_version, d.trial_root, d.person_id, d.cut_id, d.reserved_cut, d.escrow_id, d.recipient,
 	d.current_serial, d.next_serial, d.order_number, d.lease_number, d.facts, d.enrolled_at, d.enrolled_with,
-	d.last_contact, d.lease_until, d.inventory_at, d.retired_at, d.extended_until, d.lease_codes`
+	d.last_contact, d.lease_until, d.inventory_at, d.retired_at, d.extended_until, d.lease_codes, ` + silenceColumns
 
 // scanDevice reads deviceColumns, and more columns after them into more.
 func scanDevice(row interface{ Scan(...any) error }, more ...any) (device.Device, error) {
@@ -25,18 +26,20 @@ func scanDevice(row interface{ Scan(...any) error }, more ...any) (device.Device
 	var facts string
 	var personID sql.NullString
 	var enrolled, contact, lease, inventory, retired, extended sql.NullInt64
+	var silence silenceRow
 	err := row.Scan(append([]any{
 		&d.ID, &d.Group, &d.Hostname, &d.OS, &d.Arch, &d.State, &d.Anchor, &d.PublicKey,
 		&d.AgentVersion, &d.TrialRoot, &personID, &d.CutID, &d.ReservedCut, &d.Escrow, &d.Recipient,
 		&d.CurrentSerial, &d.NextSerial, &d.OrderNumber, &d.LeaseNumber, &facts, &enrolled, &d.EnrolledWith,
 		&contact, &lease, &inventory, &retired, &extended, &d.LeaseCodes,
-	}, more...)...)
+	}, append(silence.targets(), more...)...)...)
 	if err != nil {
 		return device.Device{}, err
 	}
 	d.PersonID = personID.String
 	d.EnrolledAt, d.LastContact, d.LeaseUntil = timeOf(enrolled), timeOf(contact), timeOf(lease)
 	d.InventoryAt, d.RetiredAt, d.ExtendedUntil = timeOf(inventory), timeOf(retired), timeOf(extended)
+	d.Silence, d.Said = silence.silence(), silence.said()
 	if facts == "[]" {
 		return d, nil
 	}
@@ -194,10 +197,15 @@ func (t *Tx) SetContact(ctx context.Context, id string, now time.Time) error {
 	return t.oneDevice(ctx, `UPDATE devices SET last_contact = $1 WHERE id = $2`, micros(now), id)
 }
 
-// SetHello notes what a hello said.
-func (t *Tx) SetHello(ctx context.Context, id string, order, lease uint64, agentVersion string, now time.Time) error {
-	return t.oneDevice(ctx, `UPDATE devices SET order_number = $1, lease_number = $2, agent_version = $3,
-		last_contact = $4 WHERE id = $5`, order, lease, agentVersion, micros(now), id)
+// SetHello notes what a hello said: the numbers, what it shows of silence and
+// the agent's version.
+func (t *Tx) SetHello(ctx context.Context, d device.Device, now time.Time) error {
+	s := &d.Silence
+	return t.oneDevice(ctx, `UPDATE devices SET order_number = $1, lease_number = $2, agent_version = $3, last_contact = $4,
+		said_lease = $5, said_order = $6, boots = $7, hello_at = $8, left_reason = $9, left_at = $10, seal_due = $11,
+		silence_after = $12 WHERE id = $13`, d.OrderNumber, d.LeaseNumber, d.AgentVersion, micros(now),
+		saidNumber(d.Said, d.Said.Lease), saidNumber(d.Said, d.Said.Order), strings.Join(d.Said.Boots, " "), micros(s.HelloAt),
+		s.LeftReason, micros(s.LeftAt), micros(s.SealDue), micros(s.After), d.ID)
 }
 
 // SetFacts sets what was found out about the device beside its posture.

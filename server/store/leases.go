@@ -7,10 +7,15 @@ import (
 	"cutoff/server/device"
 )
 
-// SetLease notes a granted lease; the number must be the next.
-func (t *Tx) SetLease(ctx context.Context, id string, number uint64, until, now time.Time) error {
-	return t.oneDevice(ctx, `UPDATE devices SET lease_number = $1, lease_until = $2, last_contact = $3
-		WHERE id = $4 AND lease_number = $5`, number, micros(until), micros(now), id, number-1)
+// SetLease notes a granted lease; the number must be the next. What the device
+// said it holds and how long it may now be silent are d's.
+func (t *Tx) SetLease(ctx context.Context, d *device.Device, number uint64, until, now time.Time) error {
+	s := &d.Silence
+	return t.oneDevice(ctx, `UPDATE devices SET lease_number = $1, lease_until = $2, last_contact = $3, granted_until = $4,
+		seal_due = $5, purge_due = $6, said_lease = $7, said_order = $8
+		WHERE id = $9 AND lease_number = $10`, number, micros(until), micros(now), micros(s.GrantedUntil),
+		micros(s.SealDue), micros(s.PurgeDue),
+		saidNumber(d.Said, d.Said.Lease), saidNumber(d.Said, d.Said.Order), d.ID, number-1)
 }
 
 // DeviceAndGroup reads a device and its group in one statement.

@@ -590,9 +590,10 @@ func (x *Roster) GetIssuedAt() *timestamppb.Timestamp {
 }
 
 // Order is the device-bound instruction of a cut, a lift or an uninstall. An
-// uninstall is the permission to remove the program and its state: its cut_id is
-// its order_id, case_id is empty, and it removes no secret. The device answers
-// it with a complete receipt of the same ids and no items, and keeps it.
+// uninstall is the permission to remove the program and its state: its cut_id
+// ("rem_…") names the permission and no cut, case_id is empty, and it removes no
+// secret. The device answers it with a complete receipt of the same ids and no
+// items, and keeps it.
 // Signed by an order key at contact, so that it answers a challenge.
 type Order struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`

@@ -11,9 +11,6 @@ ALTER TABLE groups ADD COLUMN privileged INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE devices ADD COLUMN granted_until BIGINT;
 ALTER TABLE devices ADD COLUMN seal_due BIGINT;
 ALTER TABLE devices ADD COLUMN purge_due BIGINT;
--- Extensions that may still be redeemed: their sum, and until when.
-ALTER TABLE devices ADD COLUMN extension_us BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE devices ADD COLUMN extension_until BIGINT;
 -- What its agent said last of itself: the lease and order numbers it held, its
 -- boots, oldest first, and that it would stop.
 ALTER TABLE devices ADD COLUMN said_lease BIGINT;
@@ -81,8 +78,6 @@ ALTER TABLE devices DROP COLUMN hello_at;
 ALTER TABLE devices DROP COLUMN boots;
 ALTER TABLE devices DROP COLUMN said_order;
 ALTER TABLE devices DROP COLUMN said_lease;
-ALTER TABLE devices DROP COLUMN extension_until;
-ALTER TABLE devices DROP COLUMN extension_us;
 ALTER TABLE devices DROP COLUMN purge_due;
 ALTER TABLE devices DROP COLUMN seal_due;
 ALTER TABLE devices DROP COLUMN granted_until;
