@@ -108,7 +108,9 @@ type device struct {
 	State      string     `json:"state"`
 	Version    string     `json:"agent_version"`
 	LeaseUntil *time.Time `json:"lease_until"`
-	Connected  bool       `json:"connected"`
+	// Facts are what a person has to look at; Removal: permitted, confirmed.
+	Facts   []string `json:"facts"`
+	Removal string   `json:"removal"`
 }
 
 // device is what the server knows of the machine; ok: anything at all.

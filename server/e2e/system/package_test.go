@@ -4,9 +4,11 @@ package system
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,6 +49,7 @@ func TestThePackageEnrolsWhenTheServerComesAndKeepsTheAgentUp(t *testing.T) {
 		t.Error("the token is in the journal")
 	}
 	m.comesBackUp(first, disk)
+	m.tells()
 	m.upgrades(first)
 	m.leaves(first)
 }
@@ -106,23 +109,57 @@ func (m *machine) upgrades(first device) {
 	}
 }
 
+// facts waits until the server knows of exactly these facts.
+func (m *machine) facts(when string, want ...string) {
+	m.t.Helper()
+	var d device
+	m.until(fmt.Sprintf("facts %v %s", want, when), func() bool {
+		d, _ = m.device()
+		return slices.Equal(d.Facts, want) || len(want) == 0 && len(d.Facts) == 0
+	})
+}
+
+// tells: what is done to the service by hand is a fact until it is back, and
+// what the machine does is none.
+func (m *machine) tells() {
+	m.t.Helper()
+	m.do("systemctl", "restart", "cutoff-agent")
+	m.until("the agent, restarted", func() bool { return m.status().Connected })
+	m.facts("after a restart")
+	m.do("systemctl", "stop", "cutoff-agent")
+	m.facts("after a stop", "stopped")
+	m.do("systemctl", "start", "cutoff-agent")
+	m.facts("after a start")
+	m.do("systemctl", "disable", "--now", "cutoff-agent")
+	m.facts("after the service was disabled", "disabled")
+	m.do("systemctl", "enable", "--now", "cutoff-agent")
+	m.facts("after it was enabled")
+}
+
 // leaves: the package goes, the server hears it first, the state stays until it
-// is purged.
+// is purged. With a permission it is no fact, and the device leaves the fleet.
 func (m *machine) leaves(first device) {
 	m.t.Helper()
 	m.do("dpkg", "-r", "cutoff-agent")
+	m.facts("after a removal", "removed")
 	if m.has("/usr/bin/cutoff-agent") || !m.has("/var/lib/cutoff-agent/agent.yaml") {
 		m.t.Error("a removal leaves the program, or takes the state")
 	}
-	if out := m.journal(); !strings.Contains(out, "LEAVING_REASON_REMOVED") {
-		m.t.Errorf("the agent did not say that it is removed:\n%s", out)
-	}
 	m.do("dpkg", "-i", deb("1.1.0"))
 	m.until("the agent, installed again", func() bool { return m.status().Connected })
+	m.facts("after the package came back")
 	if d, _ := m.device(); d.ID != first.ID {
 		m.t.Errorf("installed again the device is %s, was %s", d.ID, first.ID)
 	}
+
+	m.cli(nil, "device", "uninstall", first.ID, "--reason", "test")
+	m.until("the permission", func() bool { d, ok := m.device(); return ok && d.Removal == "confirmed" })
 	m.do("dpkg", "-P", "cutoff-agent")
+	var d device
+	m.cli(&d, "device", "show", first.ID)
+	if d.State != "retired" || len(d.Facts) != 0 {
+		m.t.Errorf("after a removal in order the device is %s, with the facts %v", d.State, d.Facts)
+	}
 	for _, gone := range []string{"/var/lib/cutoff-agent", "/etc/cutoff", "/etc/systemd/system/multi-user.target.wants/cutoff-agent.service"} {
 		if m.has(gone) {
 			m.t.Errorf("a purge leaves %s", gone)
