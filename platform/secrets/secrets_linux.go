@@ -174,10 +174,23 @@ func (k keyring) Delete(ctx context.Context, item Item) error {
 		k.dismiss(ctx, prompt)
 		return ErrPrompt
 	}
-	if _, err := k.item(ctx, ref); err == nil {
+	switch _, err := k.item(ctx, ref); {
+	case err == nil:
 		return fmt.Errorf("delete item: %w", os.ErrExist)
+	case !denied(err):
+		return fmt.Errorf("read back a deleted item: %w", err)
 	}
 	return nil
+}
+
+// denied reports whether an error is the service's own word that there is no
+// such object. No answer, or a bus that went away, says nothing of what is kept.
+func denied(err error) bool {
+	var said dbus.Error
+	return errors.As(err, &said) && slices.Contains([]string{
+		"org.freedesktop.DBus.Error.UnknownObject", "org.freedesktop.DBus.Error.UnknownMethod",
+		"org.freedesktop.DBus.Error.UnknownInterface", "org.freedesktop.Secret.Error.NoSuchObject",
+	}, said.Name)
 }
 
 // DeleteCollection deletes a whole collection, locked or not, and reads back
@@ -191,11 +204,11 @@ func (k keyring) DeleteCollection(ctx context.Context, c Collection) error {
 		k.dismiss(ctx, prompt)
 		return ErrPrompt
 	}
-	left, err := k.Collections(ctx)
+	left, err := paths(k.get(ctx, root, serviceIface, "Collections"))
 	if err != nil {
-		return err
+		return fmt.Errorf("list collections: %w", err)
 	}
-	if slices.ContainsFunc(left, func(l Collection) bool { return l.Ref == c.Ref }) {
+	if slices.Contains(left, dbus.ObjectPath(c.Ref)) {
 		return fmt.Errorf("delete collection: %w", os.ErrExist)
 	}
 	return nil
