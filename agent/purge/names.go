@@ -26,6 +26,7 @@ type Names struct {
 const (
 	mostNamed = 1000
 	mostNames = 8
+	maxName   = 256
 )
 
 // of is a copy of what is known of a user's items.
@@ -106,11 +107,25 @@ func (t *talk) names(payload []byte) error {
 		return err
 	}
 	keep := t.errand.purger.config.Names
-	if keep == nil || !idPattern.MatchString(m.ID) || len(m.Names.Names) > mostNames {
+	if keep == nil || !idPattern.MatchString(m.ID) || !bounded(m.Names) {
 		return wire.ErrFrame
 	}
 	keep.keep(t.user.Name, m.ID, m.Names)
 	return nil
+}
+
+// bounded reports whether a child's names are few and short: they are kept for
+// as long as the agent runs.
+func bounded(n wire.Names) bool {
+	if len(n.Names) > mostNames || len(n.Stamp) > maxName {
+		return false
+	}
+	for kind, name := range n.Names {
+		if len(kind) > maxName || len(name) > maxName {
+			return false
+		}
+	}
+	return true
 }
 
 // revoked adds to an item what its token's own provider made of it. The item's
