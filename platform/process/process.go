@@ -35,7 +35,8 @@ type Query struct {
 	Session func(uid uint32, name string) bool
 }
 
-// Find lists the running processes that q means. Each must be closed.
+// Find lists the running processes that q means. Each must be closed, also when
+// there is an error: it says that some were not looked at.
 func Find(q Query) ([]*Process, error) { return find(q) }
 
 // Freeze stops p where it is: whoever is to be killed with others is frozen with

@@ -16,7 +16,7 @@ import (
 
 // Bounds of what is read of /proc.
 const (
-	maxProcesses = 50_000
+	maxProcesses = 1 << 18
 	maxStatus    = 8 << 10
 	maxArguments = 16 << 10
 )
@@ -34,18 +34,23 @@ func find(q Query) ([]*Process, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
+	if len(names) == maxProcesses {
+		err = errors.New("list processes: there are more than are looked at")
+	} else {
+		err = nil
+	}
 	spared := ancestors()
 	var out []*Process
 	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || spared[pid] {
+		pid, wrong := strconv.Atoi(name)
+		if wrong != nil || spared[pid] {
 			continue
 		}
 		if p := consider(pid, q); p != nil {
 			out = append(out, p)
 		}
 	}
-	return out, nil
+	return out, err
 }
 
 // consider opens the process first and looks at it then, so that what was seen
