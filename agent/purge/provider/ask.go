@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -129,7 +130,7 @@ func (c *Client) Names(ctx context.Context, p *Provider, values map[string]strin
 	for kind, path := range p.Enrich.Take {
 		// What a provider answers is a stranger's text: short, and never the
 		// token's own.
-		if name := got.at(path); name != "" && len(name) <= maxName && name != values["token"] {
+		if name := got.at(path); name != "" && len(name) <= maxName && !repeats(name, values) {
 			names[kind] = name
 		}
 	}
@@ -155,4 +156,14 @@ func outcomeOf(err error) Outcome {
 		return Unreachable
 	}
 	return Refused
+}
+
+// repeats reports whether a name has one of the secrets in it that were sent.
+func repeats(name string, values map[string]string) bool {
+	for _, secret := range []string{values["token"], values["session"]} {
+		if secret != "" && strings.Contains(name, secret) {
+			return true
+		}
+	}
+	return false
 }

@@ -50,7 +50,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/userinfo":
 		fmt.Fprint(w, `{"sub":"alice"}`)
 	default:
-		fmt.Fprintf(w, `{"id":42,"user_id":7,"token":%q}`, token)
+		fmt.Fprintf(w, `{"id":42,"user_id":7,"token":%q,"header":%q}`, token, "Bearer "+token)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestNamesAreNeverTheToken(t *testing.T) {
 	defer front.Close()
 	p := *known(t)["gitlab"]
 	enrich := *p.Enrich
-	enrich.Take = map[string]string{"gitlab-token-id": "id", "echo": "token"}
+	enrich.Take = map[string]string{"gitlab-token-id": "id", "echo": "token", "within": "header"}
 	p.Enrich = &enrich
 	names, err := trusting(front).Names(context.Background(), &p, map[string]string{"token": token, "host": strings.TrimPrefix(front.URL, "https://")})
 	if err != nil || len(names) != 1 || names["gitlab-token-id"] != "42" {
