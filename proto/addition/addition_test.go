@@ -70,6 +70,7 @@ func TestMistakesAreNamedByLineAndColumn(t *testing.T) {
 		{"another user's home", good, "~/.acme/token", "/home/bob/.acme", "nothing below /home is ever removed"},
 		{"a way up", good, "~/.acme/token", "~/.acme/../.ssh/id", "without empty, . or .. components"},
 		{"a way up from the root", good, "~/.acme/token", "/srv/../etc/shadow", "without empty, . or .. components"},
+		{"a vault of the user's own", good, "~/.acme/token", "~/a/b/c/d/mine.kdbx", "this file is never removed"},
 		{"who may log in", good, "~/.acme/token", "~/.ssh/authorized_keys", "this file is never removed"},
 		{"the agent's own state", good, "~/.acme/token", "/var/lib/cutoff-agent/device.key", "nothing below /var/lib/cutoff-agent"},
 		{"a variable that leads anywhere", good, "~/.acme/token", "$PATH/token", "want a path in the home"},

@@ -82,6 +82,9 @@ func wrongHomePlace(rest string, keyed bool) string {
 // The agent asks again for what a pattern or a link led to.
 func NeverInHome(name string) bool {
 	name = strings.ToLower(name)
+	if strings.HasSuffix(name, ".kdbx") {
+		return true
+	}
 	for _, never := range neverHome {
 		if hit, _ := path.Match(never, name); hit {
 			return true
@@ -95,7 +98,7 @@ func NeverInHome(name string) bool {
 // with.
 var neverHome = []string{
 	".ssh/authorized_keys*", ".ssh/known_hosts*", ".ssh/rc", ".ssh/environment",
-	".gnupg/*", ".gnupg/private-keys-v1.d/*", "*.kdbx", "*/*.kdbx", "*/*/*.kdbx",
+	".gnupg/*", ".gnupg/private-keys-v1.d/*",
 	".bashrc", ".profile", ".bash_profile", ".zshrc", ".zshenv", ".zprofile", ".xprofile", ".xsession",
 }
 
