@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	a, err := open(o)
 	if err != nil {
-		return err
+		return damaged(ctx, o, err)
 	}
 	defer func() { _ = a.journal.Close() }()
 	if err := o.State.Stay(); err != nil {

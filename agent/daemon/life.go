@@ -93,13 +93,33 @@ func (a *agent) parting(ctx context.Context) cutoffv1.LeavingReason {
 	switch service.WhyEnding(ctx, a.options.Service) {
 	case service.Disabled:
 		return cutoffv1.LeavingReason_LEAVING_REASON_DISABLED
-	case service.Shutdown:
-		return cutoffv1.LeavingReason_LEAVING_REASON_SHUTDOWN
+	case service.Stopped:
+		return cutoffv1.LeavingReason_LEAVING_REASON_STOPPED
 	case service.Restart:
 		return cutoffv1.LeavingReason_LEAVING_REASON_RESTART
-	case service.Stopped, service.Unknown:
+	case service.Shutdown, service.Unknown:
 	}
-	return cutoffv1.LeavingReason_LEAVING_REASON_STOPPED
+	// Where nobody says, a stop by hand passes for a shutdown: the other way
+	// round each evening would bring the whole fleet the shorter deadline.
+	return cutoffv1.LeavingReason_LEAVING_REASON_SHUTDOWN
+}
+
+// damagedTime is between two starts on a state that cannot be worked with.
+const damagedTime = 30 * time.Second
+
+// damaged keeps a service whose state directory is no good from being started
+// again every second, and logins from waiting for it.
+func damaged(ctx context.Context, o Options, cause error) error {
+	if service.Watched() == 0 {
+		return cause // by hand: whoever started it wants to know
+	}
+	o.Log.Error("cannot start, will try again", "err", cause, "after", damagedTime.String())
+	ctx, cancel := context.WithTimeout(ctx, damagedTime)
+	defer cancel()
+	if err := service.Ready(); err != nil {
+		o.Log.Warn("service manager not told", "err", err)
+	}
+	return errors.Join(cause, watched(ctx, o, func(context.Context) error { return nil }))
 }
 
 // Leave tells the server that the agent of this state, which does not run, is
