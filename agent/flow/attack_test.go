@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -407,5 +408,33 @@ func TestEachAttackOnTheDeadMansSwitchHasItsBound(t *testing.T) {
 			}
 			s.stop()
 		})
+	}
+}
+
+var update = flag.Bool("update", false, "write the attacks into ATTACKS.md")
+
+func TestTheAttacksAreWrittenDown(t *testing.T) {
+	raw, err := os.ReadFile("ATTACKS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, begun := strings.Cut(string(raw), "<!-- attacks -->\n")
+	_, after, ended := strings.Cut(rest, "<!-- end -->")
+	if !begun || !ended {
+		t.Fatal("ATTACKS.md has no place for the attacks")
+	}
+	table := "| attack | what comes of it |\n|---|---|\n"
+	for _, a := range attacks {
+		table += "| " + a.name + " | " + a.bound + " |\n"
+	}
+	want := before + "<!-- attacks -->\n" + table + "<!-- end -->" + after
+	if *update {
+		if err := os.WriteFile("ATTACKS.md", []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if want != string(raw) {
+		t.Error("ATTACKS.md is stale: go test ./agent/flow -run WrittenDown -update")
 	}
 }
