@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Dir is a state directory.
@@ -68,18 +69,23 @@ func (d Dir) Check() error {
 // prevent it.
 func (d Dir) Reserve() error {
 	path := d.path(fileReserve)
-	if info, err := os.Lstat(path); err == nil && info.Size() == reserveSize {
+	info, err := os.Lstat(path)
+	if err == nil && info.Size() == reserveSize {
 		return nil
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("reserve room for sealing: %w", err)
 	}
 	err = errors.Join(allocate(file, reserveSize), file.Close())
-	if err != nil {
-		return errors.Join(fmt.Errorf("reserve %d MiB for sealing: %w", reserveSize>>20, err), os.Remove(path))
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("reserve %d MiB for sealing: %w", reserveSize>>20, err)
+	if info != nil {
+		return err // what was reserved before stays so
+	}
+	return errors.Join(err, os.Remove(path))
 }
 
 // fill writes zeros where the system cannot allocate.
@@ -112,10 +118,30 @@ func (d Dir) ReadFile(name string, limit int64) ([]byte, error) {
 	return raw, nil
 }
 
-// WriteFile replaces a file durably: a crash leaves the old or the new one.
+// WriteFile replaces a file durably: a crash leaves the old or the new one. On a
+// full disk it takes a little of what is reserved for sealing: a device that is
+// in contact must not seal itself because its lease found no room.
 func (d Dir) WriteFile(name string, raw []byte) error {
-	return d.replace(name, raw, true)
+	err := d.replace(name, raw, true)
+	if full(err) && d.yield() == nil {
+		err = d.replace(name, raw, true)
+	}
+	return err
 }
+
+// yielded is what a write on a full disk takes of the reserve, in bytes. Who
+// keeps filling the disk wins as much every few minutes, and the whole in days.
+const yielded = 64 << 10
+
+func (d Dir) yield() error {
+	info, err := os.Lstat(d.path(fileReserve))
+	if err != nil {
+		return err
+	}
+	return os.Truncate(d.path(fileReserve), max(0, info.Size()-yielded))
+}
+
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // replace writes beside the file and renames; durable waits for the disk.
 func (d Dir) replace(name string, raw []byte, durable bool) error {
