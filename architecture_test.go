@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"platform": {"platform/..."},
 
 	"agent":         {"agent/...", "platform/...", "proto/..."},
-	"agent/daemon":  {"agent/flow", "agent/uplink", "agent/enroll", "agent/report", "agent/lease", "agent/purge/...", "agent/scope", "agent/journal", "agent/order", "agent/config", "platform/...", "proto/..."},
+	"agent/daemon":  {"agent/flow", "agent/control", "agent/mirror", "agent/uplink", "agent/enroll", "agent/report", "agent/lease", "agent/purge/...", "agent/scope", "agent/journal", "agent/order", "agent/config", "platform/...", "proto/..."},
 	"agent/flow":    {"agent/lease", "agent/scope", "agent/purge/...", "agent/journal", "agent/order", "agent/report", "agent/config", "platform/...", "proto/..."},
 	"agent/purge":   {"agent/purge/...", "agent/journal", "agent/order", "platform/...", "proto/..."},
 	"agent/scope":   {"agent/purge/...", "agent/config", "platform/...", "proto/..."},
@@ -36,6 +36,8 @@ var arrows = map[string][]string{
 	"agent/order":   {"agent/lease", "platform/...", "proto/..."},
 	"agent/uplink":  {"agent/config", "agent/enroll", "platform/...", "proto/..."},
 	"agent/enroll":  {"agent/config", "agent/uplink", "platform/...", "proto/..."},
+	"agent/control": {},
+	"agent/mirror":  {"proto/..."},
 	"agent/report":  {"platform/...", "proto/..."},
 	"agent/config":  {"platform/...", "proto/..."},
 
@@ -99,7 +101,7 @@ var only = map[string][]string{
 // clocks are the folders that may ask what time it is; all others are told.
 var clocks = []string{
 	"server/daemon", "server/flow", "server/queue", "server/api", "server/command", "server/loadtest", "server/e2e",
-	"server/connector/outgoing", "agent", "agent/daemon", "agent/flow", "agent/uplink", "agent/purge", "platform/clock",
+	"server/connector/outgoing", "agent", "agent/control", "agent/daemon", "agent/flow", "agent/uplink", "agent/purge", "platform/clock",
 }
 
 // top is everything the root of the repository may hold.

@@ -32,7 +32,7 @@ runs out.`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	root.AddCommand(enrollCommand(t), runCommand(t), planCommand(t), statusCommand(t),
+	root.AddCommand(enrollCommand(t), runCommand(t), planCommand(t), statusCommand(t), extendCommand(t),
 		installCommand(t), uninstallCommand(t), leaveCommand(t), versionCommand(t))
 	for _, c := range root.Commands() {
 		c.Args = cobra.NoArgs

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"cutoff/agent/config"
+	"cutoff/agent/control"
 	"cutoff/agent/enroll"
 	"cutoff/agent/journal"
 	"cutoff/platform/keystore"
@@ -40,6 +41,7 @@ var rows = []struct {
 	{journal.ErrInUse, exitNot, "an agent is running on this state directory already"},
 	{journal.ErrUnwritable, exitUsage, "its file system is read-only or it is not yours; nothing was changed"},
 	{service.ErrNoSystem, exitNot, "start it by hand: cutoff-agent run --state DIR"},
+	{control.ErrNotRunning, exitNot, "start it: systemctl start cutoff-agent, or cutoff-agent run --state DIR"},
 	{fs.ErrPermission, exitUsage, "run it as the user who owns the state directory, usually root"},
 	{fs.ErrNotExist, exitUsage, "nothing was changed; restore the file, or enrol anew with a fresh --state directory"},
 }

@@ -185,14 +185,19 @@ func plain(text string) string {
 func statusCommand(t terminal) *cobra.Command {
 	c := &cobra.Command{
 		Use: "status [--state DIR] [--json]", Short: "Say how this device stands",
-		Example: `  cutoff-agent status --json`,
+		Example: "  cutoff-agent status --json\n  cutoff-agent status --challenge -o laptop-7.request",
 	}
 	state := stateFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
-	c.RunE = func(*cobra.Command, []string) error {
+	challenge := c.Flags().Bool("challenge", false, "make a file that asks for a lift, for a device without a network")
+	request := c.Flags().StringP("out", "o", "", "the `FILE` of --challenge")
+	c.RunE = func(c *cobra.Command, _ []string) error {
 		dir, err := stateDir(*state)
 		if err != nil {
 			return err
+		}
+		if *challenge || *request != "" {
+			return saveRequest(c.Context(), t, dir, *request, *asJSON)
 		}
 		s, err := readStatus(dir)
 		if err != nil {

@@ -28,6 +28,8 @@ const (
 	fileCatalogueA  = "catalogue.a"
 	fileCatalogueB  = "catalogue.b"
 	fileStatus      = "status.json"
+	fileLiftAnswer  = "lift.answer"
+	fileControl     = "agent.sock"
 	fileReserve     = "reserve"
 )
 
@@ -39,6 +41,9 @@ func (d Dir) Journal() string { return d.path(fileJournal) }
 
 // Key is the device key's path.
 func (d Dir) Key() string { return d.path(fileKey) }
+
+// Control is the path of the socket that commands reach the agent by.
+func (d Dir) Control() string { return d.path(fileControl) }
 
 func (d Dir) path(name string) string { return filepath.Join(string(d), name) }
 

@@ -82,3 +82,21 @@ func (d Dir) Status() ([]byte, error) { return d.ReadFile(fileStatus, maxSigned)
 
 // KeepStatus replaces it; it is for people, so nothing waits for the disk.
 func (d Dir) KeepStatus(status []byte) error { return d.replace(fileStatus, status, false) }
+
+// maxAnswer bounds the answer to a lift by file, in bytes.
+const maxAnswer = 8 << 20
+
+// LiftAnswer returns the answer to a lift by file; fs.ErrNotExist if there is
+// none.
+func (d Dir) LiftAnswer() ([]byte, error) { return d.ReadFile(fileLiftAnswer, maxAnswer) }
+
+// KeepLiftAnswer replaces it.
+func (d Dir) KeepLiftAnswer(envelope []byte) error { return d.WriteFile(fileLiftAnswer, envelope) }
+
+// DropLiftAnswer forgets it.
+func (d Dir) DropLiftAnswer() error {
+	if err := os.Remove(d.path(fileLiftAnswer)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -19,6 +19,7 @@ import (
 	"cutoff/agent/flow"
 	"cutoff/agent/journal"
 	"cutoff/agent/lease"
+	"cutoff/agent/mirror"
 	"cutoff/agent/purge"
 	"cutoff/agent/purge/catalogue"
 	"cutoff/agent/report"
@@ -175,6 +176,7 @@ func (a *agent) brain(c flow.Config) (*flow.Flow, error) {
 	c.Tell = a.teller.tell
 	reporter := report.New(root, o.Version)
 	c.Posture = func(ctx context.Context) []*cutoffv1.Fact { return reporter.Facts(ctx, clock.Boot()) }
+	c.Fetch = mirror.New(a.config.TrustDomain, a.config.DeviceID).Fetch
 	c.Clock = func() lease.Reading {
 		return lease.Reading{Boot: clock.Boot(), BootID: bootID, Wall: time.Now().Round(0), Witness: a.witness.now()}
 	}

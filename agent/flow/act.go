@@ -101,6 +101,11 @@ func (f *Flow) act(t *task) (outcome, error) {
 	if err := finish(w, receipt); err != nil {
 		return outcome{}, err
 	}
+	if t.lift() && result.Complete {
+		if err := f.dropAnswer(w.CutID()); err != nil {
+			f.config.Log.Warn("answer to the lift not dropped", "cut_id", w.CutID(), "err", err)
+		}
+	}
 	return outcome{receipt: receipt, complete: result.Complete, later: result.Later}, nil
 }
 
@@ -110,7 +115,7 @@ func (f *Flow) carryOut(t *task) (purge.Result, error) {
 	}
 	return f.config.Purger.Restore(t.ctx, t.warrant,
 		func(ctx context.Context, headers []*cutoffv1.SealedHeader) ([]*cutoffv1.FileKey, error) {
-			return f.config.Unseal(ctx, t.cutID, headers)
+			return f.unseal(ctx, t.cutID, headers)
 		})
 }
 

@@ -60,6 +60,10 @@ type Config struct {
 	Posture func(ctx context.Context) []*cutoffv1.Fact
 	// Unseal asks the server to open sealed items' headers.
 	Unseal func(ctx context.Context, cutID string, headers []*cutoffv1.SealedHeader) ([]*cutoffv1.FileKey, error)
+	// Fetch asks mirrors for an extension; nil: nobody does. Learn takes further
+	// addresses of the server from a lease; it may be nil and must not wait.
+	Fetch Fetch
+	Learn func(servers []string)
 	// Clock reads the clocks, and what the witness said last.
 	Clock func() lease.Reading
 	// Raise raises the witness's counter by one, which Clock then tells. It is
@@ -83,6 +87,7 @@ type Flow struct {
 	settled chan struct{}
 	tasks   chan *task
 	jobs    chan job
+	seeks   chan []string
 
 	// scan guards the cancellation of what the observer is doing.
 	scan       sync.Mutex
@@ -123,7 +128,7 @@ type loopState struct {
 
 // deadlines are readings of the boot clock; 0 is never.
 type deadlines struct {
-	mark, ask, challenge, report, posture, sweep, retry, inventory time.Duration
+	mark, ask, challenge, report, posture, sweep, retry, inventory, seek time.Duration
 	triggers
 }
 
@@ -144,7 +149,7 @@ func New(c Config) (*Flow, error) {
 	return &Flow{
 		config: c, challenges: &order.Challenges{},
 		inbox: make(chan func(), 16), ended: make(chan struct{}), settled: make(chan struct{}),
-		tasks: make(chan *task, 1), jobs: make(chan job, 8),
+		tasks: make(chan *task, 1), jobs: make(chan job, 8), seeks: make(chan []string),
 		loop: loopState{standing: map[string]*journal.Warrant{}, returning: map[string]*journal.Warrant{}, interval: defaultInterval},
 	}, nil
 }
@@ -159,6 +164,7 @@ func (f *Flow) Run(ctx context.Context) error {
 	work.Go(func() error { defer close(f.ended); return f.serve(ctx) })
 	work.Go(func() error { return f.actor(ctx) })
 	work.Go(func() error { return f.observer(ctx) })
+	work.Go(func() error { return f.seeker(ctx) })
 	return work.Wait()
 }
 

@@ -48,6 +48,7 @@ func (f *Flow) load() error {
 	}
 	f.loop.due.mark = now.Boot + markEvery
 	f.loop.due.posture = now.Boot
+	f.quiet(now)
 	return nil
 }
 
@@ -80,6 +81,7 @@ func (f *Flow) look() {
 	if due(&s.due.sweep, now.Boot, 0) {
 		f.sweep()
 	}
+	f.seek(now)
 	f.triggered(now.Boot)
 	due(&s.due.retry, now.Boot, 0)
 	f.keepStatus(now)
@@ -107,7 +109,7 @@ func (f *Flow) wait() time.Duration {
 		}
 	}
 	d := s.due
-	for _, at := range []time.Duration{d.mark, d.posture, d.report, d.sweep, d.retry, d.last, d.login, d.touch, d.greet} {
+	for _, at := range []time.Duration{d.mark, d.posture, d.report, d.sweep, d.retry, d.last, d.login, d.touch, d.greet, d.seek} {
 		sooner(at)
 	}
 	if s.link != nil {

@@ -46,7 +46,7 @@ func (f *Flow) Opened(link Link, welcome *cutoffv1.Welcome) {
 }
 
 // Closed tells that the stream has ended.
-func (f *Flow) Closed() { f.do(func() { f.loop.link = nil }) }
+func (f *Flow) Closed() { f.do(func() { f.loop.link = nil; f.quiet(f.config.Clock()) }) }
 
 // Received hands over a message.
 func (f *Flow) Received(m *cutoffv1.ConnectResponse) { f.do(func() { f.received(m) }) }
@@ -88,6 +88,7 @@ func (f *Flow) opened(link Link, welcome *cutoffv1.Welcome) {
 	for _, envelope := range receipts {
 		f.send(&cutoffv1.ConnectRequest{Message: &cutoffv1.ConnectRequest_Receipt{Receipt: envelope}})
 	}
+	f.reportRefusals(now)
 	s.due.ask = now.Boot + askAgain
 	f.ask(now)
 	if len(s.facts) > 0 {

@@ -19,7 +19,16 @@ type trust struct {
 	// terms and number are the lease's; number 0: none that can be read.
 	terms  lease.Terms
 	number uint64
-	renew  time.Duration
+	// base are the lease's own terms, extra by how much it runs longer.
+	base  lease.Terms
+	extra time.Duration
+	// cutID is the reserved one; issued, the server's clock at the grant; codes,
+	// the hashes of what extends it; mirrors, where extensions are fetched.
+	cutID   string
+	issued  time.Time
+	codes   *cutoffv1.LeaseCodes
+	mirrors []string
+	renew   time.Duration
 	// leased is set when there is a lease to miss.
 	leased bool
 	// mark is the high-water mark; marked: it could be read.
@@ -68,6 +77,8 @@ func (f *Flow) loadTrust(now lease.Reading) error {
 	}
 	if m, err := order.Lease(t.raw, state); err == nil {
 		t.take(m)
+		f.learn(m)
+		f.loadExtra()
 	}
 	// An older lease's mark in a newer lease's place was put there.
 	t.marked = t.marked && t.mark.Lease >= t.number
@@ -78,11 +89,20 @@ func (f *Flow) loadTrust(now lease.Reading) error {
 
 func (t *trust) take(m *cutoffv1.Lease) {
 	t.number = m.GetNumber()
-	t.terms = lease.Terms{Warn: milliseconds(m.GetWarnMs()), Seal: milliseconds(m.GetSealMs())}
-	t.terms.BootToll = milliseconds(m.GetBootTollMs())
-	t.terms.ReportOnly = m.GetOnTamper() == cutoffv1.OnTamper_ON_TAMPER_REPORT
+	t.base = lease.Terms{Warn: milliseconds(m.GetWarnMs()), Seal: milliseconds(m.GetSealMs())}
+	t.base.BootToll = milliseconds(m.GetBootTollMs())
+	t.base.ReportOnly = m.GetOnTamper() == cutoffv1.OnTamper_ON_TAMPER_REPORT
+	t.terms, t.extra = t.base, 0
+	t.cutID, t.issued, t.codes, t.mirrors = m.GetCutId(), m.GetIssuedAt().AsTime(), m.GetCodes(), m.GetMirrors()
 	t.renew = milliseconds(m.GetRenewMs())
 	t.help, t.calls, t.call = m.GetHelp(), 0, 0
+}
+
+// learn hands on the addresses that a lease names.
+func (f *Flow) learn(m *cutoffv1.Lease) {
+	if f.config.Learn != nil {
+		f.config.Learn(m.GetServers())
+	}
 }
 
 func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
@@ -145,7 +165,7 @@ func (f *Flow) expire(now lease.Reading) {
 	}
 	elapsed := time.Duration(math.MaxInt64) // without a mark nobody can say less
 	if t.marked {
-		elapsed = t.mark.Elapsed
+		elapsed = max(0, t.mark.Elapsed-t.extra)
 	}
 	verified, err := f.expired(state, elapsed)
 	switch {
@@ -243,6 +263,10 @@ func (f *Flow) granted(answer *cutoffv1.LeaseAnswer) {
 	asked := s.trust.asked
 	s.trust.nonce = nil
 	mark := lease.Start(m.GetNumber(), asked, now)
+	extra, err := f.carry(m)
+	if err != nil {
+		f.config.Log.Error("extension not carried over", "err", err)
+	}
 	if err := f.keepLease(answer.GetLease(), mark, m.GetNumber()); err != nil {
 		f.config.Log.Error("lease not kept", "err", err)
 		return
@@ -250,6 +274,8 @@ func (f *Flow) granted(answer *cutoffv1.LeaseAnswer) {
 	s.trust.raw, s.trust.leased, s.trust.tamper, s.trust.putBack = answer.GetLease(), true, false, false
 	s.trust.mark, s.trust.marked = mark, true
 	s.trust.take(m)
+	s.trust.runLonger(extra)
+	f.learn(m)
 	s.due.ask = now.Boot + spread(max(s.trust.renew, time.Second))
 	if s.trust.renew == 0 {
 		s.due.ask = now.Boot + spread(s.trust.terms.Warn/3)

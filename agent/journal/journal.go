@@ -121,7 +121,7 @@ func (j *Journal) Close() error { return j.db.Close() }
 
 func (j *Journal) prepare() error {
 	return j.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketCases, bucketNotes, bucketReceipts} {
+		for _, name := range [][]byte{bucketMeta, bucketCases, bucketNotes, bucketReceipts, bucketExtensions} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("make journal: %w", err)
 			}
