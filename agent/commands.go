@@ -35,7 +35,9 @@ runs out.`,
 	root.AddCommand(enrollCommand(t), runCommand(t), planCommand(t), statusCommand(t), extendCommand(t),
 		installCommand(t), uninstallCommand(t), leaveCommand(t), versionCommand(t))
 	for _, c := range root.Commands() {
-		c.Args = cobra.NoArgs
+		if c.Args == nil {
+			c.Args = cobra.NoArgs
+		}
 		work := c.RunE
 		c.RunE = func(c *cobra.Command, args []string) error {
 			if err := work(c, args); err != nil {

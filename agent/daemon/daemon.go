@@ -101,6 +101,7 @@ func (a *agent) serve(told context.Context) error {
 	work.Go(func() error { return a.flow.Run(ctx) })
 	work.Go(func() error { return a.witness.Run(ctx) })
 	work.Go(func() error { return a.uplink.Run(ctx) })
+	work.Go(func() error { return a.control(ctx) })
 	work.Go(func() error { return a.purger.Watch(ctx, a.flow.Touched) })
 	work.Go(func() error { return clock.Woken(ctx, a.flow.Woken) })
 	work.Go(func() error { return a.teller.Run(ctx) })
