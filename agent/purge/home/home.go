@@ -391,9 +391,15 @@ func (w *Worker) changed(at place) { w.synced[place{at.base, path.Dir(at.name)}]
 
 // sync makes the folders that were changed durable.
 func (w *Worker) sync() {
+	var all errgroup.Group
+	all.SetLimit(16) // flushes that wait together share the file system's commit
 	for in := range w.synced {
-		_ = w.dir(in.base).SyncParent(path.Join(in.name, "x")) // a removal that a power cut undoes is found by the sweep
+		all.Go(func() error {
+			_ = w.dir(in.base).SyncParent(path.Join(in.name, "x")) // a removal that a power cut undoes is found by the sweep
+			return nil
+		})
 	}
+	_ = all.Wait() // none fails
 }
 
 // detailOf is the word for why something could not be done.
