@@ -30,6 +30,11 @@ type deviceRow struct {
 	Contact   moment
 	Lease     leaseView
 	Posture   postureSummary
+	// Silence is what the device's silence comes to; Todo what a person should do.
+	Silence word
+	Todo    string
+	// Suspicions are facts a person has to look at.
+	Suspicions []string
 }
 
 // leaseView is how long a device may go on trusting itself.
@@ -85,6 +90,7 @@ func rowOf(d *cutoffv1.Device, now time.Time) deviceRow {
 		State: deviceStateWord(d.GetState()), Level: d.GetLevel(), CutID: d.GetCutId(),
 		Connected: d.GetConnected(), Trial: d.GetTrial(),
 		Contact: momentOf(d.GetLastContact(), now), Lease: leaseOf(d, now), Posture: summaryOf(d),
+		Silence: silenceWord(d, now), Todo: visible(d.GetTodo()), Suspicions: d.GetFacts(),
 	}
 }
 

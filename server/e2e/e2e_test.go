@@ -62,10 +62,13 @@ type world struct {
 	server *stack.Server
 	agent  *stack.Agent
 	state  string
+	// live is how many secrets were on the laptop, where a test needs it.
+	live int
 }
 
-// newWorld starts a server and an agent on a scratch laptop.
-func newWorld(t testing.TB) *world {
+// newWorld starts a server and an agent on a scratch laptop; first are commands
+// of the server's to run before that is enrolled.
+func newWorld(t testing.TB, first ...[]string) *world {
 	t.Helper()
 	w := &world{t: t, dir: scratch(t)}
 	w.stack = &stack.Stack{Bin: bin, Dir: w.dir}
@@ -83,6 +86,9 @@ func newWorld(t testing.TB) *world {
 	w.before = w.laptop.Snapshot(filepath.Join(w.laptop.Root, "home"))
 	if w.server, err = w.stack.Serve(ctx, filepath.Join(w.dir, "server"), "--agents", "127.0.0.1:0", "--console", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
+	}
+	for _, args := range first {
+		w.cli(nil, args...)
 	}
 	w.state = filepath.Join(w.dir, "agent")
 	if err := w.stack.Enroll(ctx, w.state, w.server.Agents, w.token(), w.laptop.Root); err != nil {
@@ -148,6 +154,8 @@ type device struct {
 	State       string     `json:"state"`
 	Level       string     `json:"level"`
 	CutID       string     `json:"cut_id"`
+	Silence     string     `json:"silence"`
+	Todo        string     `json:"todo"`
 	Trial       bool       `json:"trial"`
 	LeaseUntil  *time.Time `json:"lease_until"`
 	LastContact *time.Time `json:"last_contact"`
