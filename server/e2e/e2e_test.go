@@ -189,6 +189,7 @@ type cut struct {
 	} `json:"items"`
 	Steps []struct {
 		Connector, Outcome, Proof, Detail string
+		Residual                          string `json:"residual_until"`
 	} `json:"steps"`
 }
 

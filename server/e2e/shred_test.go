@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"golang.org/x/crypto/chacha20poly1305"
@@ -172,6 +173,15 @@ func TestNobodyReadsASealedDeviceAfterItsPurge(t *testing.T) {
 	if before.opens() {
 		t.Error("the archives can be opened after the purge")
 	}
+	w.until("the shredding is accepted, until its backups are gone", func() bool {
+		for _, s := range w.cut(id).Steps {
+			until, err := time.Parse(time.RFC3339, s.Residual)
+			if s.Connector == "escrow" && s.Outcome == "accepted" && err == nil {
+				return time.Until(until).Round(24*time.Hour) == 30*24*time.Hour
+			}
+		}
+		return false
+	})
 	// A restore brings the row back, not the key.
 	w.server.Kill()
 	copyDatabase(t, backup, w.server.Data)
