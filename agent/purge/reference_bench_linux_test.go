@@ -131,10 +131,10 @@ func (h *homes) watch(names []string) *watcher {
 	w := &watcher{fd: fd, root: h.root.Dir, folders: map[int32]string{}, gone: map[string]time.Duration{}, done: make(chan struct{})}
 	self, err := os.Executable()
 	h.must(err)
-	h.config.Self = filepath.Join(h.bench.t.TempDir(), "agent")
+	h.config.Self = filepath.Join(h.t.TempDir(), "agent")
 	data, err := os.ReadFile(self)
 	h.must(err)
-	h.must(os.WriteFile(h.config.Self, data, 0o755)) //nolint:gosec // to be run
+	h.must(os.WriteFile(h.config.Self, data, 0o755))
 	add := func(path string, mask uint32) int32 {
 		n, err := unix.InotifyAddWatch(fd, path, mask)
 		h.must(err)

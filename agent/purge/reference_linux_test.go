@@ -116,7 +116,7 @@ func newHomes(t testing.TB, seed, parts uint64, each int) *homes {
 }
 
 func (h *homes) write(f *reference.File, n int) {
-	h.bench.t.Helper()
+	h.t.Helper()
 	var u platformtest.User
 	if f.Owner != nil {
 		u = platformtest.User{UID: f.Owner.UID, GID: f.Owner.UID, Home: f.Owner.Home}
@@ -144,16 +144,16 @@ func (h *homes) write(f *reference.File, n int) {
 }
 
 func (h *homes) must(err error) {
-	h.bench.t.Helper()
+	h.t.Helper()
 	if err != nil {
-		h.bench.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 }
 
 // cut runs an order and, once its receipt is sent, the sweep that takes what
 // comes last.
 func (h *homes) cut(kind cutoffv1.OrderKind, cut string) purge.Result {
-	h.bench.t.Helper()
+	h.t.Helper()
 	p, err := purge.New(h.config)
 	h.must(err)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
