@@ -82,7 +82,7 @@ func enrollCommand(t terminal) *cobra.Command {
   cutoff-agent enroll --server localhost:8443 --token-file token --state /tmp/trial/state --root /tmp/trial/root`,
 	}
 	state := stateFlag(c)
-	server := c.Flags().String("server", "", "address of the server's agents' listener")
+	servers := c.Flags().StringSlice("server", nil, "address of the server's agents' listener; several are tried in turn")
 	token := c.Flags().String("token", "", "enrolment token (others can read it from the process list; prefer --token-file)")
 	file := c.Flags().String("token-file", "", "file with the enrolment token; - is standard input")
 	root := c.Flags().String("root", "", "work below this directory only: for trials")
@@ -91,7 +91,8 @@ func enrollCommand(t terminal) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if *server == "" {
+		server := strings.Join(*servers, ",")
+		if server == "" {
 			return fmt.Errorf("%w: --server is needed", errUsage)
 		}
 		text, err := readToken(t.in, *token, *file)
@@ -99,7 +100,7 @@ func enrollCommand(t terminal) *cobra.Command {
 			return err
 		}
 		result, err := enroll.Run(c.Context(), enroll.Input{
-			State: dir, Server: *server, Token: text, Root: *root, Version: version, Now: time.Now(),
+			State: dir, Server: server, Token: text, Root: *root, Version: version, Now: time.Now(),
 		})
 		if err != nil {
 			return err

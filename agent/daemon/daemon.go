@@ -177,6 +177,7 @@ func (a *agent) brain(c flow.Config) (*flow.Flow, error) {
 	c.Tell = a.teller.tell
 	reporter := report.New(root, o.Version)
 	c.Posture = func(ctx context.Context) []*cutoffv1.Fact { return reporter.Facts(ctx, clock.Boot()) }
+	c.Learn = a.uplink.Learn
 	c.Fetch = mirror.New(a.config.TrustDomain, a.config.DeviceID).Fetch
 	c.Clock = func() lease.Reading {
 		return lease.Reading{Boot: clock.Boot(), BootID: bootID, Wall: time.Now().Round(0), Witness: a.witness.now()}

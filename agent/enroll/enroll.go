@@ -16,6 +16,8 @@ import (
 	"net"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"cutoff/agent/config"
@@ -30,7 +32,8 @@ import (
 type Input struct {
 	// State is the state directory, made if it is not there.
 	State config.Dir
-	// Server is the address of the agents' listener, host:port.
+	// Server is the address of the agents' listener, host:port, or several with
+	// commas between.
 	Server string
 	// Token is the enrolment token's text.
 	Token string
@@ -68,8 +71,10 @@ func Run(ctx context.Context, in Input) (Result, error) {
 	if err != nil || done.Already {
 		return done, err
 	}
-	if _, port, err := net.SplitHostPort(in.Server); err != nil || port == "" {
-		return Result{}, fmt.Errorf("%w: server address %q is not host:port", ErrInput, in.Server)
+	for _, server := range strings.Split(in.Server, ",") {
+		if _, port, err := net.SplitHostPort(strings.TrimSpace(server)); err != nil || port == "" {
+			return Result{}, fmt.Errorf("%w: server address %q is not host:port", ErrInput, server)
+		}
 	}
 	token, err := ParseToken(in.Token)
 	if err != nil {
@@ -100,7 +105,7 @@ func enrolled(in Input) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if have.Server != in.Server {
+	if !sameServer(have.Server, in.Server) {
 		return Result{}, fmt.Errorf("%w: with %s, as %s", ErrOtherServer, have.Server, have.DeviceID)
 	}
 	if in.Root != "" {
@@ -162,15 +167,11 @@ func enrol(ctx context.Context, in Input, token Token, key crypto.Signer) (Resul
 	if err != nil {
 		return Result{}, err
 	}
-	line, err := dial(in.Server)
+	line, roster, rootKey, err := reach(ctx, in, token)
 	if err != nil {
 		return Result{}, err
 	}
 	defer line.close()
-	roster, rootKey, err := line.roster(ctx, token, in.Now)
-	if err != nil {
-		return Result{}, err
-	}
 	answer, err := line.enroll(ctx, request)
 	if err != nil {
 		return Result{}, err
@@ -186,6 +187,32 @@ func enrol(ctx context.Context, in Input, token Token, key crypto.Signer) (Resul
 		Root: in.Root, EnrolledAt: in.Now,
 	})
 	return Result{DeviceID: answer.GetDeviceId(), Pending: answer.GetPending()}, err
+}
+
+// reach tries the addresses in turn until one shows the roster that the token
+// pins. Nothing secret has been sent by then, to any of them.
+func reach(ctx context.Context, in Input, token Token) (*line, *Roster, []byte, error) {
+	var failed error
+	for _, server := range config.Addresses(in.Server) {
+		line, err := dial(server)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		roster, rootKey, err := line.roster(ctx, token, in.Now)
+		if err == nil {
+			return line, roster, rootKey, nil
+		}
+		line.close()
+		failed = errors.Join(failed, err)
+	}
+	return nil, nil, nil, failed
+}
+
+// sameServer reports whether two lists have an address in common.
+func sameServer(a, b string) bool {
+	others := config.Addresses(b)
+	return a == b || slices.ContainsFunc(config.Addresses(a), func(s string) bool { return slices.Contains(others, s) })
 }
 
 // describe says who asks.

@@ -86,7 +86,8 @@ func (u *Uplink) dial() (*grpc.ClientConn, channel, error) {
 		}),
 		mu: &sync.Mutex{}, binding: new([]byte),
 	}
-	conn, err := grpc.NewClient("passthrough:///"+u.config.Server,
+	server := u.address()
+	conn, err := grpc.NewClient("passthrough:///"+server,
 		grpc.WithTransportCredentials(ch), grpc.WithDisableRetry(), grpc.WithIdleTimeout(0),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: dialTime}),
 		grpc.WithReadBufferSize(0), grpc.WithWriteBufferSize(4<<10),
@@ -94,7 +95,7 @@ func (u *Uplink) dial() (*grpc.ClientConn, channel, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingWait}))
 	if err != nil {
-		return nil, channel{}, fmt.Errorf("connect to %s: %w", u.config.Server, err)
+		return nil, channel{}, fmt.Errorf("connect to %s: %w", server, err)
 	}
 	return conn, ch, nil
 }

@@ -55,7 +55,8 @@ type Handler struct {
 
 // Config is what New needs; all of it.
 type Config struct {
-	State   config.Dir
+	State config.Dir
+	// Server is the list of addresses that enrolment fixed, HOST:PORT,HOST:PORT.
 	Server  string
 	Device  string
 	Domain  string
@@ -78,6 +79,9 @@ type Uplink struct {
 	// renewed is when this process renewed it, by the monotonic clock.
 	renewed time.Time
 	conn    *grpc.ClientConn
+	// learnt are addresses that leases named; turn counts those tried.
+	learnt  []string
+	turn    int
 	channel channel
 }
 
@@ -155,7 +159,7 @@ const (
 
 // Run keeps the connection until ctx ends.
 func (u *Uplink) Run(ctx context.Context) error {
-	attempt := 0
+	attempt, turn := 0, 0
 	for ctx.Err() == nil {
 		begun := u.config.Now()
 		again, err := u.session(ctx)
@@ -163,14 +167,15 @@ func (u *Uplink) Run(ctx context.Context) error {
 			break
 		}
 		if lived := u.config.Now().Sub(begun); lived > steady {
-			attempt = 0
+			attempt, turn = 0, 0
 		}
 		wait := max(again, jitter(attempt))
 		if errors.Is(err, errRenewed) {
 			wait = 0
 		} else {
 			u.lost(ctx, attempt, err)
-			attempt++
+			turn++
+			attempt = turn / u.next() // the wait grows when all have been tried
 		}
 		pause(ctx, wait)
 	}

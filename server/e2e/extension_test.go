@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -82,7 +83,9 @@ func TestAFleetOutlivesItsServerByWhatAWebServerHolds(t *testing.T) {
 	files := filepath.Join(w.dir, "leases")
 	mirror := httptest.NewServer(http.FileServer(http.Dir(files)))
 	defer mirror.Close()
-	w.settings("agents:\n  mirrors: [\"http://127.0.0.1:1/nobody/\", \"" + mirror.URL + "/\"]\n")
+	elsewhere := free(t)
+	w.settings("agents:\n  addresses: [\"127.0.0.1:1\", \"" + elsewhere + "\"]\n" +
+		"  mirrors: [\"http://127.0.0.1:1/nobody/\", \"" + mirror.URL + "/\"]\n")
 	w.cli(nil, "group", "set", "default", "--warn", "8s", "--seal", "16s", "--purge", "1h", "--renew", "1s")
 	w.restartAgent()
 	w.until("a short lease", func() bool { s := w.status(); return s.Connected && s.left() > 0 && s.left() < 17*time.Second })
@@ -103,7 +106,25 @@ func TestAFleetOutlivesItsServerByWhatAWebServerHolds(t *testing.T) {
 	if got := w.status().LeaseUntil.Sub(*until).Abs(); got > 3*time.Second {
 		t.Errorf("asked again, the mirror's file moved the end by %s", got)
 	}
+	// The server comes back where only its leases said that it might be.
+	server, err := w.stack.Serve(w.ctx(), w.server.Data, "--agents", elsewhere, "--console", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.server = server
+	w.until("a connection elsewhere", func() bool { return w.status().Connected })
 	w.intact()
+}
+
+// free is an address nobody listens on just now.
+func free(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
 }
 
 // Weeks without a network: a code over the phone, then a file; what is used,
@@ -122,8 +143,16 @@ func TestACodeOverThePhoneAndAFileGiveMoreTimeOnce(t *testing.T) {
 		t.Fatalf("got the codes %q and %q", code.Code, file.Code)
 	}
 	other := filepath.Join(w.dir, "other")
-	if err := w.stack.Enroll(w.ctx(), other, w.server.Agents, w.token(), w.laptop.Root); err != nil {
+	// Of its addresses one is dead and one, as a lying name server would have it,
+	// is somebody else's.
+	liar := httptest.NewTLSServer(http.NotFoundHandler())
+	defer liar.Close()
+	servers := "127.0.0.1:1," + liar.Listener.Addr().String() + "," + w.server.Agents
+	if err := w.stack.Enroll(w.ctx(), other, servers, w.token(), w.laptop.Root); err != nil {
 		t.Fatal(err)
+	}
+	if err := w.stack.Enroll(w.ctx(), other, w.server.Agents, "none", w.laptop.Root); err != nil {
+		t.Errorf("enrolled again with one of its addresses: %v", err)
 	}
 	w.server.Kill()
 	w.until("the server gone", func() bool { return !w.status().Connected })
