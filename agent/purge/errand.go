@@ -231,7 +231,11 @@ func (e *errand) visit(ctx context.Context, u users.User, answers chan<- struct{
 	}
 	base, err := e.root.Below(u.Home)
 	if err != nil {
-		return nil //nolint:nilerr // the home went away: nothing is in it
+		if u.OwnsHome && !errors.Is(err, files.ErrNotExist) { // else it went away: nothing is in it
+			e.log("home not opened", u, err)
+			e.add(e.homeItem(u, detailSilent))
+		}
+		return nil //nolint:nilerr // it is in the item
 	}
 	defer base.Close()
 	if _, err := base.Self(); err != nil {
