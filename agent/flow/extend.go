@@ -75,7 +75,7 @@ func (f *Flow) extendable(now lease.Reading) error {
 	switch {
 	case len(s.standing) > 0 || s.current != nil || len(s.queue) > 0 || s.trust.state == lease.Expired:
 		return ErrSealed
-	case s.trust.state == lease.None || s.trust.number == 0 || !s.trust.marked:
+	case s.trust.state == lease.None || s.trust.number == 0 || !s.trust.marked || s.trust.issued.Unix() <= 0:
 		return ErrNoLease
 	}
 	return nil
@@ -267,19 +267,32 @@ func (f *Flow) refuseLater(what string, refused *order.Refused, thing []byte) {
 	f.reportRefusals(f.config.Clock())
 }
 
-// reportRefusals sends what was refused without a connection.
+// reportRefusals sends what was refused. It is forgotten when the server has
+// answered something that was sent after it: a link may have died unnoticed.
 func (f *Flow) reportRefusals(now lease.Reading) {
 	if f.loop.link == nil {
 		return
 	}
 	known, err := f.config.Journal.Extensions()
-	if err != nil || len(known.Refusals) == 0 {
+	if err != nil {
+		f.config.Log.Error("refusals cannot be read", "err", err)
 		return
 	}
-	for _, r := range known.Refusals {
+	for _, r := range known.Refusals[min(f.loop.reported, len(known.Refusals)):] {
 		f.refuse(r.What, &order.Refused{Reason: order.Reason(r.Reason), Number: r.Number, CutID: r.CutID}, now)
 	}
-	if err := f.config.Journal.ChangeExtensions(func(e *journal.Extensions) { e.Refusals = nil }); err != nil {
+	f.loop.reported = len(known.Refusals)
+}
+
+// heard: the server has read what was sent before it answered.
+func (f *Flow) heard() {
+	n := f.loop.reported
+	if n == 0 {
+		return
+	}
+	f.loop.reported = 0
+	err := f.config.Journal.ChangeExtensions(func(e *journal.Extensions) { e.Refusals = e.Refusals[min(n, len(e.Refusals)):] })
+	if err != nil {
 		f.config.Log.Error("refusals not dropped", "err", err)
 	}
 }

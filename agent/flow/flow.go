@@ -114,9 +114,11 @@ type loopState struct {
 	returns int
 	// touches counts sweeps for a touch in a row that found nothing; touching:
 	// one is under way.
-	touches   int
-	touching  bool
-	refusals  int
+	touches  int
+	touching bool
+	refusals int
+	// reported is how many kept refusals were sent on this link.
+	reported  int
 	facts     []*cutoffv1.Fact
 	reportNow bool
 	interval  time.Duration

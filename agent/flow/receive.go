@@ -46,7 +46,9 @@ func (f *Flow) Opened(link Link, welcome *cutoffv1.Welcome) {
 }
 
 // Closed tells that the stream has ended.
-func (f *Flow) Closed() { f.do(func() { f.loop.link = nil; f.quiet(f.config.Clock()) }) }
+func (f *Flow) Closed() {
+	f.do(func() { f.loop.link, f.loop.reported = nil, 0; f.quiet(f.config.Clock()) })
+}
 
 // Received hands over a message.
 func (f *Flow) Received(m *cutoffv1.ConnectResponse) { f.do(func() { f.received(m) }) }
@@ -88,6 +90,7 @@ func (f *Flow) opened(link Link, welcome *cutoffv1.Welcome) {
 	for _, envelope := range receipts {
 		f.send(&cutoffv1.ConnectRequest{Message: &cutoffv1.ConnectRequest_Receipt{Receipt: envelope}})
 	}
+	s.reported = 0
 	f.reportRefusals(now)
 	s.due.ask = now.Boot + askAgain
 	f.ask(now)
@@ -202,6 +205,7 @@ func (f *Flow) sendChallenge(now lease.Reading) {
 }
 
 func (f *Flow) acknowledged(ack *cutoffv1.ReceiptAck) {
+	f.heard()
 	if ack.GetRefused() != "" {
 		f.config.Log.Warn("the server will never take this receipt", "cut_id", ack.GetCutId(), "reason", ack.GetRefused())
 	}

@@ -501,6 +501,7 @@ func (s *server) nextLease(nonce []byte) []byte {
 		DeviceId: s.deviceID, Number: s.number, Nonce: nonce, WarnMs: s.terms.WarnMs, SealMs: s.terms.SealMs,
 		RenewMs: s.terms.RenewMs, AtExpiry: s.terms.AtExpiry, OnTamper: s.terms.OnTamper, BootTollMs: s.terms.BootTollMs, CutId: s.cutID,
 		EscrowRecipient: s.escrow.Recipient().String(), RosterVersion: s.version,
+		Codes: s.terms.Codes, IssuedAt: s.terms.IssuedAt, Mirrors: s.terms.Mirrors,
 	}, s.lease)
 }
 

@@ -247,6 +247,7 @@ func (f *Flow) ask(now lease.Reading) {
 // meant to be and no unreadable one.
 func (f *Flow) granted(answer *cutoffv1.LeaseAnswer) {
 	s, now := &f.loop, f.config.Clock()
+	f.heard()
 	if answer.GetRefused() != "" {
 		f.config.Log.Info("no lease", "reason", answer.GetRefused())
 		return
