@@ -41,15 +41,24 @@ PACKAGES_DIR    ?= $(BIN)/packages
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH
 
+# pack builds ./NAME and packs what installer/DIR says: $(call pack,NAME,DIR)
+define pack
+@mkdir -p $(PACKAGES_DIR)
+@set -e; for arch in $(PACKAGE_ARCHES); do \
+  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -buildvcs=false -trimpath \
+    -ldflags "-s -w -X main.version=$(PACKAGE_VERSION)" -o $(PACKAGES_DIR)/cutoff-$(1)-$$arch ./$(1); \
+  for kind in deb rpm; do \
+    CUTOFF_VERSION=$(PACKAGE_VERSION) CUTOFF_ARCH=$$arch CUTOFF_BINARY=$(PACKAGES_DIR)/cutoff-$(1)-$$arch \
+      $(TOOLS)/bin/nfpm package --config installer/$(2)/nfpm.yaml --packager $$kind --target $(PACKAGES_DIR); done; done
+endef
+
 .PHONY: packages
 packages: $(TOOLS)/bin/nfpm-$(NFPM) ## build the agent's .deb and .rpm into bin/packages
-	@mkdir -p $(PACKAGES_DIR)
-	@set -e; for arch in $(PACKAGE_ARCHES); do \
-	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -buildvcs=false -trimpath \
-	    -ldflags "-s -w -X main.version=$(PACKAGE_VERSION)" -o $(PACKAGES_DIR)/cutoff-agent-$$arch ./agent; \
-	  for kind in deb rpm; do \
-	    CUTOFF_VERSION=$(PACKAGE_VERSION) CUTOFF_ARCH=$$arch CUTOFF_BINARY=$(PACKAGES_DIR)/cutoff-agent-$$arch \
-	      $(TOOLS)/bin/nfpm package --config installer/linux/nfpm.yaml --packager $$kind --target $(PACKAGES_DIR) ; done; done
+	$(call pack,agent,linux)
+
+.PHONY: server-packages
+server-packages: $(TOOLS)/bin/nfpm-$(NFPM) ## build the server's .deb and .rpm into bin/packages
+	$(call pack,server,server)
 
 $(TOOLS)/bin/nfpm-$(NFPM):
 	GOBIN=$(TOOLS)/bin go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM)
@@ -99,9 +108,11 @@ $(SYSTEM):
 	@mv $@.part $@
 
 .PHONY: test-system
-test-system: setup $(SYSTEM) ## run the agent on a whole system in a container; needs root
+test-system: setup $(SYSTEM) $(TOOLS)/bin/nfpm-$(NFPM) ## run the agent on a whole system in a container; needs root
+	@command -v rpm >/dev/null || \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 rpm >/dev/null
 	go vet -tags system ./server/e2e/system
-	@export CUTOFF_SYSTEM_TREE=$(SYSTEM); $(call gotest,-tags system -timeout 15m ./server/e2e/system)
+	@export CUTOFF_SYSTEM_TREE=$(SYSTEM); $(call gotest,-tags system -timeout 30m ./server/e2e/system)
 
 .PHONY: bench
 bench: build ## run the benchmarks

@@ -61,16 +61,16 @@ func (m *machine) ended() {
 func (m *machine) packages(version string) string {
 	m.t.Helper()
 	dir := filepath.Join(m.bin, version)
-	pack(m.t, dir, version)
+	pack(m.t, "packages", dir, version)
 	return dir
 }
 
-func pack(t *testing.T, dir, version string) {
+func pack(t *testing.T, target, dir, version string) {
 	t.Helper()
-	cmd := exec.Command("make", "packages", "PACKAGE_ARCHES="+runtime.GOARCH, "PACKAGE_VERSION="+version, "PACKAGES_DIR="+dir)
+	cmd := exec.Command("make", target, "PACKAGE_ARCHES="+runtime.GOARCH, "PACKAGE_VERSION="+version, "PACKAGES_DIR="+dir)
 	cmd.Dir = "../../.."
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("make packages: %v\n%s", err, out)
+		t.Fatalf("make %s: %v\n%s", target, err, out)
 	}
 }
 

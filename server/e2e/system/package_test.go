@@ -216,8 +216,8 @@ func TestALeaseThatRanOutWhileOffSealsBeforeAnyoneLogsIn(t *testing.T) {
 
 func TestThePackagesAreTheSameBytesTwice(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
-	pack(t, one, "1.0.0")
-	pack(t, two, "1.0.0")
+	pack(t, "packages", one, "1.0.0")
+	pack(t, "packages", two, "1.0.0")
 	names, err := filepath.Glob(filepath.Join(one, "*"))
 	if err != nil || len(names) != 3 {
 		t.Fatalf("built %v, %v", names, err)
@@ -278,6 +278,29 @@ func TestTheRPMInstallsAndGoes(t *testing.T) {
 		if _, err := os.Lstat(gone); err == nil {
 			t.Errorf("%s is left", gone)
 		}
+	}
+}
+
+func TestTheServersPackageRunsItWithoutRights(t *testing.T) {
+	m, dir := prepare(t)
+	pack(t, "server-packages", filepath.Join(m.bin, "1.0.0"), "1.0.0")
+	m.start(os.Getenv("CUTOFF_SYSTEM_TREE"), filepath.Join(dir, "boot.log"), "--volatile=overlay", "--private-network")
+	m.do("dpkg", "-i", strings.Replace(deb("1.0.0"), "cutoff-agent", "cutoff-server", 1))
+	if got, _ := m.try("systemctl", "is-active", "cutoff-server"); got != "inactive" {
+		t.Errorf("the server is %s before an administrator starts it", got)
+	}
+	m.do("systemctl", "enable", "--now", "cutoff-server")
+	m.until("the server", func() bool {
+		out, err := m.try("cutoff-server", "device", "list", "--json", "--data", "/var/lib/cutoff")
+		return err == nil && strings.HasPrefix(out, "{")
+	})
+	if got := m.do("stat", "-c", "%U %a", "/var/lib/cutoff/"); got != "cutoff 700" {
+		t.Errorf("its data is %s", got)
+	}
+	t.Log(m.do("sh", "-c", "systemd-analyze security --no-pager cutoff-server.service | tail -1"))
+	m.do("dpkg", "-P", "cutoff-server")
+	if got, _ := m.try("pgrep", "-f", "cutoff-server serve"); got != "" || !m.has("/var/lib/cutoff/") {
+		t.Errorf("after a purge it runs on as %q, or its data is gone", got)
 	}
 }
 
