@@ -79,11 +79,23 @@ type errand struct {
 	// listed are, by user, the beginnings of paths of things in memory below which
 	// a scan reported all there is.
 	listed map[string][]string
+	// freed are the flags that were taken off, by user and name in his home.
+	freed map[string]int
+}
+
+// flagsOf are the flags that this run took off what is sealed now.
+func (e *errand) flagsOf(u users.User, i wire.Item) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if i.Base != wire.InHome {
+		return 0
+	}
+	return e.freed[u.Name+"\x00"+i.Name]
 }
 
 func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
 	e := &errand{purger: p, mode: mode, warrant: w, items: map[string]*cutoffv1.Item{}, whole: map[string]bool{},
-		listed: map[string][]string{}, scope: p.config.Scope()}
+		listed: map[string][]string{}, freed: map[string]int{}, scope: p.config.Scope()}
 	e.sweep = w.Valid() && w.Finished()
 	e.entries, e.encoded = p.catalogue, encodedCatalogue
 	if len(e.scope.Added) > 0 || w != nil && !e.sweep {
@@ -153,6 +165,7 @@ func (e *errand) visitAll(ctx context.Context) error {
 		return err
 	}
 	e.keeper = keeper(all)
+	e.reportSnapshots()
 	e.stopping = e.halt(ctx, all)
 	locking := e.lock(ctx, e.stopping.users)
 	err = e.visitEach(ctx, all)
@@ -163,7 +176,13 @@ func (e *errand) visitAll(ctx context.Context) error {
 	}
 	again := e.after(ctx, e.stopping.users)
 	again = append(again, e.closeSessions(ctx, e.stopping.users)...)
-	return e.visitEach(ctx, again) // what was written while they ended
+	if err := e.visitEach(ctx, again); err != nil { // what was written while they ended
+		return err
+	}
+	if e.mode != wire.Plan {
+		e.endReaders(ctx, all)
+	}
+	return nil
 }
 
 func (e *errand) visitEach(ctx context.Context, all []users.User) error {
@@ -313,10 +332,14 @@ func (e *errand) free(u users.User, base *files.Dir, guarded []string) bool {
 	}
 	any := false
 	for _, name := range guarded {
-		if err := base.ClearImmutable(name, u.UID); err != nil {
+		flags, err := base.ClearImmutable(name, u.UID)
+		if err != nil {
 			e.log("flag not cleared", u, err)
 			continue
 		}
+		e.mu.Lock()
+		e.freed[u.Name+"\x00"+name] = flags
+		e.mu.Unlock()
 		any = true
 	}
 	return any
@@ -497,7 +520,7 @@ func (e *errand) adopt() {
 
 // inPlace reports whether what a copy was made of still lies where it did.
 func (e *errand) inPlace(s sealedItem) bool {
-	dir := e.root
+	dir := e.across(s.Name)
 	if s.Base == wire.InHome {
 		home, err := e.root.Below(s.User.Home)
 		if err != nil {

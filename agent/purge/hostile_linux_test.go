@@ -412,12 +412,20 @@ func TestAFolderAboveTheTrialRootThatIsClosedIsNamed(t *testing.T) {
 }
 
 func TestLinksSwappedDuringThePurgeNeverLeadOut(t *testing.T) {
+	for _, swapped := range []string{".aws", ".aws/sso", ".aws/sso/cache"} {
+		t.Run(swapped, func(t *testing.T) { swap(t, swapped) })
+	}
+}
+
+// swap purges while a folder on the way to credentials is, by turns, itself, a
+// link that leads out, and nothing.
+func swap(t *testing.T, swapped string) {
 	b := newBench(t, platformtest.Users()...)
 	u := user("alice")
 	outside := b.root.Path("/srv/aws")
 	for _, n := range []string{"credentials", "config", "sso/cache/1.json"} {
 		b.root.File(platformtest.User{}, "/srv/aws/"+n, "[default]\naws_secret_access_key = "+"outside\n")
-		b.root.File(u, u.Home+"/real/"+n, "[default]\naws_secret_access_key = inside\n")
+		b.root.File(u, u.Home+"/.aws/"+n, "[default]\naws_secret_access_key = inside\n")
 	}
 	if os.Geteuid() == 0 { // everything outside belongs to the user: only the walk protects it
 		for name := range platformtest.Take(t, outside) {
@@ -429,17 +437,19 @@ func TestLinksSwappedDuringThePurgeNeverLeadOut(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		aws, spare := b.root.Path(u.Home+"/.aws"), b.root.Path(u.Home+"/spare")
+		at, spare, real := b.root.Path(u.Home+"/"+swapped), b.root.Path(u.Home+"/spare"), b.root.Path(u.Home+"/real")
+		target := "/srv/aws" + strings.TrimPrefix(swapped, ".aws")
+		_ = os.Rename(at, real)
 		for ctx.Err() == nil {
-			_ = os.Symlink("/srv/aws", aws)
-			_ = os.Rename(aws, spare)
-			_ = os.Rename(b.root.Path(u.Home+"/real"), aws)
-			_ = os.Rename(aws, b.root.Path(u.Home+"/real"))
+			_ = os.Symlink(target, at)
+			_ = os.Rename(at, spare)
+			_ = os.Rename(real, at)
+			_ = os.Rename(at, real)
 			_ = os.Remove(spare)
-			_ = os.Remove(aws)
+			_ = os.Remove(at)
 		}
 	}()
-	deadline := time.Now().Add(3 * time.Second)
+	deadline := time.Now().Add(time.Second)
 	for time.Now().Before(deadline) {
 		b.purge()
 	}

@@ -35,8 +35,8 @@ type incoming struct {
 }
 
 // begin opens a temporary file for an item, and puts its label in it.
-func (s *store) begin(u users.User, item *cutoffv1.Item, of wire.Item) (*incoming, error) {
-	in := &incoming{store: s, item: item, label: label{CutID: s.cutID, User: u, Base: of.Base, Name: of.Name, Was: of.Was}}
+func (s *store) begin(u users.User, item *cutoffv1.Item, of wire.Item, flags int) (*incoming, error) {
+	in := &incoming{store: s, item: item, label: label{CutID: s.cutID, User: u, Base: of.Base, Name: of.Name, Was: of.Was, Flags: flags}}
 	var err error
 	if in.label.Item, err = proto.Marshal(item); err != nil {
 		return nil, err

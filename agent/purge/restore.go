@@ -407,7 +407,7 @@ func (r *restorer) shown(s sealedItem, i wire.Item) bool {
 func (r *restorer) settle(s sealedItem, i wire.Item, shown bool) error {
 	inMemory := !onDisk(s.item.GetAction())
 	switch {
-	case i.Outcome == wire.Retrying && inMemory:
+	case i.Outcome == wire.Retrying && (inMemory || i.Detail == "no-room"):
 		r.errand.putBack(s, "left", cutoffv1.Outcome_OUTCOME_RETRYING, text(i.Detail), true)
 		return nil
 	case i.Outcome != wire.Verified || i.Sealed:
@@ -417,6 +417,11 @@ func (r *restorer) settle(s sealedItem, i wire.Item, shown bool) error {
 	if !shown {
 		r.errand.putBack(s, "left", cutoffv1.Outcome_OUTCOME_BLOCKED, "not-shown", true)
 		return nil
+	}
+	if s.Flags != 0 && i.Base == wire.InHome {
+		if err := r.home.PutFlags(i.Name, r.user.UID, s.Flags); err != nil {
+			r.errand.log("flag not put back", r.user, err)
+		}
 	}
 	r.errand.putBack(s, s.item.GetAction(), cutoffv1.Outcome_OUTCOME_VERIFIED, detailRestored, false)
 	if err := r.errand.warrant.Note(r.errand.items[i.ID]); err != nil { // before the copy goes

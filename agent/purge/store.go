@@ -71,6 +71,8 @@ type label struct {
 	Base string   `json:"base,omitempty"`
 	Name string   `json:"name,omitempty"`
 	Was  []uint64 `json:"was,omitempty"`
+	// Flags kept it from being changed; this side took them off, and puts them back.
+	Flags int `json:"flags,omitempty"`
 }
 
 const (

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -143,7 +144,7 @@ func (t *talk) begin(payload []byte) (*incoming, error) {
 	if t.errand.mode != wire.Seal || !idPattern.MatchString(i.ID) || t.sending.Load() >= wire.Window {
 		return nil, wire.ErrFrame
 	}
-	return t.errand.store.begin(t.user, t.proto(i), i)
+	return t.errand.store.begin(t.user, t.proto(i), i, t.errand.flagsOf(t.user, i))
 }
 
 // answer tells the child how the keeping of an item went. One that is gone by
@@ -193,7 +194,7 @@ func (t *talk) item(payload []byte) error {
 }
 
 // verify holds the child's word against the file system. It opens nothing but
-// regular files, follows nothing, and crosses no mount. An agent that is not
+// regular files, follows nothing, and crosses no mount but of this kernel's own. An agent that is not
 // root may not look into what its own user has closed: parent and child are
 // then one user.
 func (t *talk) verify(i *wire.Item) {
@@ -202,7 +203,7 @@ func (t *talk) verify(i *wire.Item) {
 	}
 	dir := t.home
 	if i.Base == wire.InRoot {
-		dir = t.errand.root
+		dir = t.errand.across(i.Name)
 	}
 	switch {
 	case i.Gone:
@@ -235,6 +236,20 @@ func (t *talk) verify(i *wire.Item) {
 			i.Outcome, i.Detail = wire.Blocked, "re-created"
 		}
 	}
+}
+
+// across is the root through which a name below it is looked at: one that
+// crosses mounts if it lies on a file system of this kernel's own, as /tmp and
+// /run often are. Any other may hang, or lie.
+func (e *errand) across(name string) *files.Dir {
+	if _, err := e.root.Stat(name); !errors.Is(err, files.ErrMount) {
+		return e.root
+	}
+	root, err := filepath.EvalSymlinks("/" + strings.TrimPrefix(e.purger.config.Root, "/"))
+	if err != nil || !files.Local(filepath.Join(root, name)) {
+		return e.root
+	}
+	return e.root.AcrossMounts()
 }
 
 // maxBeside bounds the names that a child may have looked at for one item.

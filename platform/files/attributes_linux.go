@@ -141,9 +141,25 @@ func flagged(parent int, name string) bool {
 	return err == nil && stx.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0
 }
 
+// The flags that guard a file: FS_IMMUTABLE_FL, FS_APPEND_FL of linux/fs.h.
+const guards = 0x10 | 0x20
+
 // ClearImmutable takes the immutable and append-only flags off a regular file
-// that belongs to owner. Only root may.
-func (d *Dir) ClearImmutable(name string, owner uint32) error {
+// that belongs to owner, and returns those it had. Only root may.
+func (d *Dir) ClearImmutable(name string, owner uint32) (had int, err error) {
+	err = d.changeFlags(name, owner, func(flags int) int {
+		had = flags & guards
+		return flags &^ guards
+	})
+	return had, err
+}
+
+// PutFlags puts back what ClearImmutable took off.
+func (d *Dir) PutFlags(name string, owner uint32, had int) error {
+	return d.changeFlags(name, owner, func(flags int) int { return flags | had&guards })
+}
+
+func (d *Dir) changeFlags(name string, owner uint32, change func(int) int) error {
 	fd, err := d.open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW)
 	if err != nil {
 		return wrap("open", name, err)
@@ -154,12 +170,11 @@ func (d *Dir) ClearImmutable(name string, owner uint32) error {
 		return wrap("stat", name, err)
 	}
 	if kind(st.Mode) != Regular || st.Uid != owner || st.Nlink > 1 {
-		return wrap("clear flags of", name, unix.EPERM)
+		return wrap("change flags of", name, unix.EPERM)
 	}
 	flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS)
 	if err != nil {
 		return wrap("read flags of", name, err)
 	}
-	const guards = 0x10 | 0x20 // FS_IMMUTABLE_FL, FS_APPEND_FL of linux/fs.h
-	return wrap("clear flags of", name, unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags&^guards))
+	return wrap("change flags of", name, unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, change(flags)))
 }

@@ -137,14 +137,17 @@ func (d *Dir) Read(name string, limit int64) ([]byte, Info, error) {
 }
 
 // Names lists the folder name, at most MaxNames, in the system's order.
-func (d *Dir) Names(name string) ([]string, error) {
+func (d *Dir) Names(name string) ([]string, error) { return d.NamesUpTo(name, MaxNames) }
+
+// NamesUpTo is Names with a bound of the caller's.
+func (d *Dir) NamesUpTo(name string, most int) ([]string, error) {
 	fd, err := d.open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, wrap("list", name, err)
 	}
 	file := os.NewFile(uintptr(fd), name)
 	defer file.Close()
-	names, err := file.Readdirnames(MaxNames)
+	names, err := file.Readdirnames(most)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, wrap("list", name, err)
 	}

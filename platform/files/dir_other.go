@@ -52,6 +52,9 @@ func (d *Dir) Read(string, int64) ([]byte, Info, error) { return nil, Info{}, er
 // Names is not here yet.
 func (d *Dir) Names(string) ([]string, error) { return nil, errors.ErrUnsupported }
 
+// NamesUpTo is not here yet.
+func (d *Dir) NamesUpTo(string, int) ([]string, error) { return nil, errors.ErrUnsupported }
+
 // Target is not here yet.
 func (d *Dir) Target(string) (string, error) { return "", errors.ErrUnsupported }
 
@@ -82,7 +85,10 @@ func (d *Dir) AttributesOfDir(string) (Attributes, error) {
 }
 
 // ClearImmutable is not here yet.
-func (d *Dir) ClearImmutable(string, uint32) error { return errors.ErrUnsupported }
+func (d *Dir) ClearImmutable(string, uint32) (int, error) { return 0, errors.ErrUnsupported }
+
+// PutFlags is not here yet.
+func (d *Dir) PutFlags(string, uint32, int) error { return errors.ErrUnsupported }
 
 // Loosen is not here yet.
 func (d *Dir) Loosen(string, uint32, uint32) (uint32, func(), error) {

@@ -39,9 +39,12 @@ func (w *Worker) members(at place) ([]member, error) {
 			return errDepth
 		}
 		w.enter(place{base: at.base, name: path.Join(at.name, below)})
-		names, err := w.dir(at.base).Names(path.Join(at.name, below))
+		names, err := w.dir(at.base).NamesUpTo(path.Join(at.name, below), maxMembers+1)
 		if err != nil {
 			return err
+		}
+		if len(out)+len(names) > maxMembers {
+			return errMany
 		}
 		slices.Sort(names)
 		for _, n := range names {
@@ -80,6 +83,9 @@ func (w *Worker) folder(c *catalogue.Credential, i wire.Item, at place, info fil
 		}
 	}
 	all, err := w.members(at)
+	if errors.Is(err, errMany) {
+		return w.many(c, i, at, info)
+	}
 	if errors.Is(err, errBudget) {
 		i.Unbounded = !c.Harmless
 		return errors.Join(w.left(i, wire.Blocked, "budget"), err)

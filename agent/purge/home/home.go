@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -402,6 +403,9 @@ func (w *Worker) sync() {
 	_ = all.Wait() // none fails
 }
 
+// detailNoRoom is the word for a full disk.
+const detailNoRoom = "no-room"
+
 // detailOf is the word for why something could not be done.
 func detailOf(err error) string {
 	switch {
@@ -417,8 +421,8 @@ func detailOf(err error) string {
 		return "changed"
 	case errors.Is(err, files.ErrLink):
 		return "link-outside"
-	case errors.Is(err, errNoRoom):
-		return "no-room"
+	case errors.Is(err, errNoRoom), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return detailNoRoom
 	}
 	return "error"
 }

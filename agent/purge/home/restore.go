@@ -88,7 +88,7 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 	i.Base, i.Name = m.Base, m.Name
 	w.approach(place{base: m.Base, name: m.Name})
 	if err := w.ancestors(m); err != nil {
-		return detailOf(err)
+		return notBack(i, err)
 	}
 	back := w.restoreFile
 	switch m.Kind {
@@ -102,7 +102,7 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 	case errors.Is(err, errUnreadable):
 		return "unreadable"
 	case err != nil:
-		return detailOf(err)
+		return notBack(i, err)
 	case came:
 		return "came-back"
 	}
@@ -112,6 +112,16 @@ func (w *Worker) putBack(i *wire.Item, r wire.RestoreItem, sealed []byte) string
 	}
 	w.changed(place{m.Base, m.Name})
 	return "restored"
+}
+
+// notBack is the word for what did not go back. Room can be made: it is tried
+// again.
+func notBack(i *wire.Item, err error) string {
+	detail := detailOf(err)
+	if detail == detailNoRoom {
+		i.Outcome = wire.Retrying
+	}
+	return detail
 }
 
 // errUnreadable: the sealed copy is not what was sealed.
