@@ -123,7 +123,7 @@ func (k *keyring) Create(ctx context.Context, item Item, secret Secret) error {
 		return err
 	}
 	for _, other := range there {
-		if maps.Equal(other.Attributes, item.Attributes) {
+		if alike(other.Attributes, item.Attributes) {
 			return k.same(ctx, other, item, secret)
 		}
 	}
@@ -168,6 +168,18 @@ func (k *keyring) collection(ctx context.Context, name string) (Collection, erro
 	return Collection{}, ErrNoCollection
 }
 
+// alike reports whether an item has the attributes it is to have. Once it has
+// written its file, gnome-keyring shows the schema of an item that was given
+// none.
+func alike(is, want map[string]string) bool {
+	const schema, none = "xdg:schema", "org.freedesktop.Secret.Generic"
+	if _, given := want[schema]; !given && is[schema] == none {
+		is = maps.Clone(is)
+		delete(is, schema)
+	}
+	return maps.Equal(is, want)
+}
+
 // same holds an item of the keyring against what it is to be.
 func (k *keyring) same(ctx context.Context, is, want Item, secret Secret) error {
 	have, err := k.Read(ctx, is)
@@ -175,7 +187,7 @@ func (k *keyring) same(ctx context.Context, is, want Item, secret Secret) error 
 		return err
 	}
 	defer clear(have.Value)
-	if !bytes.Equal(have.Value, secret.Value) || is.Label != want.Label || !maps.Equal(is.Attributes, want.Attributes) {
+	if !bytes.Equal(have.Value, secret.Value) || is.Label != want.Label || !alike(is.Attributes, want.Attributes) {
 		return ErrCameBack
 	}
 	return nil
