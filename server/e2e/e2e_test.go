@@ -64,6 +64,8 @@ type world struct {
 	state  string
 	// live is how many secrets were on the laptop, where a test needs it.
 	live int
+	// kill ends an agent that was started with clocks of its own.
+	kill func()
 }
 
 // newWorld starts a server and an agent on a scratch laptop; first are commands

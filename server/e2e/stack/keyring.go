@@ -55,7 +55,7 @@ func StartKeyring(ctx context.Context, root, home string, uid int) (*Keyring, er
 		return nil, err
 	}
 	owned := func() bool {
-		out, err := k.command(ctx, "dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/",
+		out, err := k.Command(ctx, "dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/",
 			"org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets").Output()
 		return err == nil && strings.Contains(string(out), "boolean true")
 	}
@@ -66,7 +66,8 @@ func StartKeyring(ctx context.Context, root, home string, uid int) (*Keyring, er
 	return k, nil
 }
 
-func (k *Keyring) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+// Command is a program of the user's session.
+func (k *Keyring) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = []string{
 		"PATH=/usr/bin:/bin", "HOME=" + k.home, "XDG_RUNTIME_DIR=" + filepath.Dir(k.bus),
@@ -81,7 +82,7 @@ func (k *Keyring) command(ctx context.Context, name string, args ...string) *exe
 }
 
 func (k *Keyring) start(input, name string, args ...string) error {
-	cmd := k.command(context.Background(), name, args...)
+	cmd := k.Command(context.Background(), name, args...)
 	cmd.Stdin = strings.NewReader(input)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
@@ -92,7 +93,7 @@ func (k *Keyring) start(input, name string, args ...string) error {
 
 // Store puts a secret into the default collection.
 func (k *Keyring) Store(ctx context.Context, label, secret string, attributes ...string) error {
-	cmd := k.command(ctx, "secret-tool", append([]string{"store", "--label=" + label}, attributes...)...)
+	cmd := k.Command(ctx, "secret-tool", append([]string{"store", "--label=" + label}, attributes...)...)
 	cmd.Stdin = strings.NewReader(secret)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -103,7 +104,7 @@ func (k *Keyring) Store(ctx context.Context, label, secret string, attributes ..
 
 // Has reports whether a secret with these attributes is there.
 func (k *Keyring) Has(ctx context.Context, attributes ...string) bool {
-	out, err := k.command(ctx, "secret-tool", append([]string{"lookup"}, attributes...)...).Output()
+	out, err := k.Command(ctx, "secret-tool", append([]string{"lookup"}, attributes...)...).Output()
 	return err == nil && len(out) > 0
 }
 
