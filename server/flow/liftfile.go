@@ -42,6 +42,16 @@ func (f *Flow) LiftByFile(ctx context.Context, actor Actor, cutID, reason string
 			f.log.WarnContext(ctx, "receipt in a lift request refused", "device_id", peer.DeviceID, "reason", ack.GetRefused())
 		}
 	}
+	err = f.store.View(ctx, func(tx Tx) error {
+		c, err := tx.CutRow(ctx, r.GetCutId())
+		if fault.Is(err, fault.NotFound) || err == nil && c.DeviceID != peer.DeviceID {
+			return fault.New(fault.NotFound, "there is no such cut of this device")
+		}
+		return err
+	})
+	if err != nil {
+		return cut.Cut{}, nil, fmt.Errorf("lift by file: %w", err)
+	}
 	c, err := f.Lift(ctx, actor, r.GetCutId(), reason)
 	if err != nil {
 		return cut.Cut{}, nil, err
@@ -90,9 +100,6 @@ func (f *Flow) answerLift(
 		c, err := tx.CutRow(ctx, r.GetCutId())
 		if err != nil {
 			return err
-		}
-		if c.DeviceID != peer.DeviceID {
-			return fault.New(fault.NotFound, "there is no such cut of this device")
 		}
 		if c.State != cut.Lifting {
 			return fault.New(fault.Conflict, "the cut is %s; nothing waits for the device", c.State)
