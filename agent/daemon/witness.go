@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	"cutoff/agent/lease"
@@ -47,16 +48,17 @@ func (w *witness) begin(ctx context.Context, known bool) {
 	}
 }
 
-// none reports whether there is nothing to ask.
+// none reports whether there is nothing to ask, or nobody may.
 func none(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission)
 }
 
 // patiently asks again while the TPM is busy, or not there although it is known.
+// Whatever else it says, it says again: nothing waits for that.
 func (w *witness) patiently(ctx context.Context, known bool) error {
 	for {
 		err := w.ask(false)
-		if err == nil || none(err) && !known || errors.Is(err, tpm.ErrOther) {
+		if !errors.Is(err, syscall.EBUSY) && !(known && none(err)) {
 			return err
 		}
 		select {

@@ -41,6 +41,9 @@ func (f *Flow) warn(now lease.Reading) {
 		t.calls = 0
 	}
 	t.call = 0
+	if len(f.loop.standing) > 0 || f.loop.current != nil || len(f.loop.queue) > 0 {
+		return // what the warning threatens has been done
+	}
 	if t.state != lease.Trusting && t.state != lease.Warn {
 		return
 	}
