@@ -2,6 +2,7 @@ package purge
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -144,14 +145,25 @@ func (e *errand) running(own map[uint32]users.User, choose func(string, holder) 
 		Own: func(uid uint32) bool { _, ok := own[uid]; return ok },
 		// A tunnel of the whole machine is nobody's session.
 		Session: func(uid uint32, name string) bool { return !person(uid) && !all[name].Last }})
-	if err != nil {
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		e.purger.config.Log.Warn("holders not looked for", "err", err)
+		for _, u := range own {
+			e.add(e.unseen(u))
+		}
 	}
 	out := map[uint32][]*process.Process{}
 	for _, p := range found {
 		out[p.UID] = append(out[p.UID], p)
 	}
 	return out
+}
+
+// unseen says that not all of a user's processes could be looked at: one of them
+// may hold in memory what went from the disk.
+func (e *errand) unseen(u users.User) *cutoffv1.Item {
+	item := e.homeItem(u, "processes-not-seen")
+	item.Id, item.Product, item.Path = home.ID("processes", u.Name, u.Home, 0), "processes", "processes of "+u.Name
+	return item
 }
 
 // end ends one user's processes and reports each name.

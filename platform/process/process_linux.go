@@ -46,8 +46,12 @@ func find(q Query) ([]*Process, error) {
 		if wrong != nil || spared[pid] {
 			continue
 		}
-		if p := consider(pid, q); p != nil {
+		p, failed := consider(pid, q)
+		if p != nil {
 			out = append(out, p)
+		}
+		if failed != nil && err == nil {
+			err = failed
 		}
 	}
 	return out, err
@@ -55,14 +59,17 @@ func find(q Query) ([]*Process, error) {
 
 // consider opens the process first and looks at it then, so that what was seen
 // is what will be signalled.
-func consider(pid int, q Query) *Process {
+func consider(pid int, q Query) (*Process, error) {
 	state, ok := read(pid)
 	if !ok || !q.Own(state.uid) {
-		return nil
+		return nil, nil
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil // it ended
+	switch {
+	case errors.Is(err, unix.ESRCH):
+		return nil, nil // it ended
+	case err != nil:
+		return nil, fmt.Errorf("open process: %w", err)
 	}
 	p := &Process{PID: pid, handle: handle{fd: fd}}
 	state, ok = read(pid)
@@ -74,9 +81,9 @@ func consider(pid int, q Query) *Process {
 	}
 	if p.Name == "" || (q.Session(state.uid, p.Name) || state.contained) && !inSession(pid) || !p.alive() {
 		p.close()
-		return nil
+		return nil, nil
 	}
-	return p
+	return p, nil
 }
 
 // status is what /proc/PID/status says. The owner of the folder would be root
