@@ -107,12 +107,25 @@ $(SYSTEM):
 	mmdebstrap --quiet --variant=minbase --include=$(SYSTEM_HAS) bookworm $@.part
 	@mv $@.part $@
 
+# A machine with a clock and a power switch of its own: a kernel to emulate, and
+# the same tree with that kernel's modules.
+MACHINE      := $(CACHE)/machine-bookworm-1
+MACHINE_HAS  := qemu-system-x86 e2fsprogs
+
+$(MACHINE): $(SYSTEM)
+	@command -v qemu-system-x86_64 >/dev/null && command -v mke2fs >/dev/null || \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 $(MACHINE_HAS) >/dev/null
+	@rm -rf $@.part && mkdir $@.part && cp -a $(SYSTEM) $@.part/tree && cp -L /etc/resolv.conf $@.part/tree/etc/resolv.conf
+	chroot $@.part/tree sh -c 'export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends linux-image-cloud-amd64 initramfs-tools && apt-get clean' >/dev/null
+	@cp $@.part/tree/boot/vmlinuz-* $@.part/vmlinuz && cp $@.part/tree/boot/initrd.img-* $@.part/initrd && mv $@.part $@
+
 .PHONY: test-system
-test-system: setup $(SYSTEM) $(TOOLS)/bin/nfpm-$(NFPM) ## run the agent on a whole system in a container; needs root
+test-system: setup $(SYSTEM) $(MACHINE) $(TOOLS)/bin/nfpm-$(NFPM) ## run the agent on whole systems, contained and emulated; needs root
 	@command -v rpm >/dev/null || \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 rpm >/dev/null
 	go vet -tags system ./server/e2e/system
-	@export CUTOFF_SYSTEM_TREE=$(SYSTEM); $(call gotest,-tags system -timeout 30m ./server/e2e/system)
+	@export CUTOFF_SYSTEM_TREE=$(SYSTEM) CUTOFF_MACHINE=$(MACHINE); $(call gotest,-tags system -timeout 45m ./server/e2e/system)
 
 .PHONY: bench
 bench: build ## run the benchmarks
