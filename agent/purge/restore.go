@@ -191,12 +191,17 @@ func (e *errand) findSoon(now []users.User, was users.User) (users.User, *files.
 		home *files.Dir
 		err  error
 	}
+	root, err := e.root.Again() // the look may outlast this errand
+	if err != nil {
+		return users.User{}, nil, err
+	}
 	answers := make(chan answer)
 	late := make(chan struct{})
 	defer close(late)
 	go func() {
+		defer root.Close()
 		var a answer
-		if a.user, a.home, a.err = e.find(now, was); a.err == nil {
+		if a.user, a.home, a.err = find(root, now, was); a.err == nil {
 			if _, err := a.home.Self(); err != nil {
 				a.err = errors.Join(errSilent, a.home.Close())
 			}
@@ -220,10 +225,10 @@ func (e *errand) findSoon(now []users.User, was users.User) (users.User, *files.
 }
 
 // find returns the user as he is now, if he is the one whose item was sealed.
-func (e *errand) find(now []users.User, was users.User) (users.User, *files.Dir, error) {
+func find(root *files.Dir, now []users.User, was users.User) (users.User, *files.Dir, error) {
 	for _, u := range now {
 		if u.Name == was.Name && u.UID == was.UID {
-			base, err := e.root.Below(u.Home)
+			base, err := root.Below(u.Home)
 			return u, base, err
 		}
 	}

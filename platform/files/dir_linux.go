@@ -52,6 +52,16 @@ func (d *Dir) AcrossMounts() *Dir { return &Dir{file: d.file, resolve: strict} }
 // File is the descriptor, to be handed to a child.
 func (d *Dir) File() *os.File { return d.file }
 
+// Again is the same folder with a descriptor of its own, for whoever may go on
+// with it when the other is closed.
+func (d *Dir) Again() (*Dir, error) {
+	fd, err := unix.FcntlInt(d.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, wrap("open again", ".", err)
+	}
+	return &Dir{file: os.NewFile(uintptr(fd), d.file.Name()), resolve: d.resolve}, nil
+}
+
 // Close closes the folder.
 func (d *Dir) Close() error { return d.file.Close() }
 

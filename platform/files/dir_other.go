@@ -87,6 +87,9 @@ func (d *Dir) AttributesOfDir(string) (Attributes, error) {
 // ClearImmutable is not here yet.
 func (d *Dir) ClearImmutable(string, uint32) (int, error) { return 0, errors.ErrUnsupported }
 
+// Again is not here yet.
+func (d *Dir) Again() (*Dir, error) { return nil, errors.ErrUnsupported }
+
 // PutFlags is not here yet.
 func (d *Dir) PutFlags(string, uint32, int) error { return errors.ErrUnsupported }
 

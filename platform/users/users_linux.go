@@ -61,7 +61,15 @@ func lookAll(top *files.Dir, all []User, machine bool) []*User {
 	answers := make([]chan *User, len(all))
 	for n, u := range all {
 		answers[n] = make(chan *User, 1)
-		go func() { answers[n] <- lookAt(top, u, machine) }()
+		own, err := top.Again() // the look may outlast ours
+		if err != nil {
+			answers[n] <- nil
+			continue
+		}
+		go func() {
+			defer own.Close()
+			answers[n] <- lookAt(own, u, machine)
+		}()
 	}
 	late, done := context.WithTimeout(context.Background(), answerTime)
 	defer done()
