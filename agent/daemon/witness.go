@@ -58,7 +58,8 @@ func none(err error) bool {
 func (w *witness) patiently(ctx context.Context, known bool) error {
 	for {
 		err := w.ask(false)
-		if !errors.Is(err, syscall.EBUSY) && !(known && none(err)) {
+		later := errors.Is(err, syscall.EBUSY) || known && none(err)
+		if !later {
 			return err
 		}
 		select {
