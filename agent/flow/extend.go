@@ -248,7 +248,10 @@ func (f *Flow) carry(next *cutoffv1.Lease) (time.Duration, error) {
 	if t.extra <= 0 || !t.marked || next.GetCutId() != t.cutID {
 		return 0, nil
 	}
-	extra := lease.Carry(t.base, t.extra, t.mark.Elapsed, lease.Terms{Seal: milliseconds(next.GetSealMs())})
+	// The loop may not have looked at the clocks for a while: a renewal every few
+	// minutes must not give that time back each time.
+	elapsed := t.mark.Advance(f.config.Clock(), t.base.BootToll).Elapsed
+	extra := lease.Carry(t.base, t.extra, elapsed, lease.Terms{Seal: milliseconds(next.GetSealMs())})
 	return extra, f.config.Journal.ChangeExtensions(func(e *journal.Extensions) { e.SetExtra(next.GetNumber(), extra) })
 }
 
