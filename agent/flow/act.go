@@ -179,6 +179,10 @@ func (f *Flow) receipt(w *journal.Warrant, begun order.Moment, result purge.Resu
 	if w.StandingGrant() {
 		r.Facts = append(r.Facts, "standing-grant")
 	}
+	if w.Tampered() && w.Cause() == cutoffv1.Cause_CAUSE_EXPIRY {
+		// The server must not lift this by itself.
+		r.Facts = append(r.Facts, "tamper")
+	}
 	envelope, err := signed.Seal(signed.TypeReceipt, r, f.config.Key)
 	if err != nil {
 		return nil, fmt.Errorf("sign receipt of %s: %w", w.CutID(), err)

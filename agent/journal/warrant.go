@@ -59,6 +59,10 @@ func (w *Warrant) NextGrant() []byte { return bytes.Clone(w.entry.NextGrant) }
 // only the rest sealed.
 func (w *Warrant) DropRegainable() bool { return w.entry.DropRegainable }
 
+// Tampered reports whether the device sealed itself because of a hand in its
+// clocks.
+func (w *Warrant) Tampered() bool { return w.entry.Reason == order.ReasonTampered }
+
 // StandingGrant is set when the standing grant spoke for an unreadable lease.
 func (w *Warrant) StandingGrant() bool { return w.entry.StandingGrant }
 

@@ -4,6 +4,9 @@ import (
 	cutoffv1 "cutoff/proto/cutoff/v1"
 )
 
+// ReasonTampered is the reason of what Tampered answers.
+const ReasonTampered = "clocks were tampered with"
+
 // Tampered answers the warrant of a lease whose clocks or witness somebody has
 // had a hand in: unless the group only wants to hear of it, the lease has run
 // out. One that cannot be read is Expired's to judge.
@@ -18,6 +21,6 @@ func Tampered(lease []byte, s State) (Verified, error) {
 		return Verified{}, ErrNotExpired
 	}
 	v := ranOut(l, s)
-	v.reason = "clocks were tampered with"
+	v.reason = ReasonTampered
 	return v, nil
 }
