@@ -86,9 +86,9 @@ func TestAFleetOutlivesItsServerByWhatAWebServerHolds(t *testing.T) {
 	elsewhere := free(t)
 	w.settings("agents:\n  addresses: [\"127.0.0.1:1\", \"" + elsewhere + "\"]\n" +
 		"  mirrors: [\"http://127.0.0.1:1/nobody/\", \"" + mirror.URL + "/\"]\n")
-	w.cli(nil, "group", "set", "default", "--warn", "20s", "--seal", "60s", "--purge", "1h", "--renew", "1s")
+	w.cli(nil, "group", "set", "default", "--warn", "8s", "--seal", "20s", "--purge", "1h", "--renew", "1s")
 	w.restartAgent()
-	w.until("a short lease", func() bool { s := w.status(); return s.Connected && s.left() > 0 && s.left() < 61*time.Second })
+	w.until("a short lease", func() bool { s := w.status(); return s.Connected && s.left() > 0 && s.left() < 21*time.Second })
 	var export struct {
 		Files   int `json:"files"`
 		LeftOut int `json:"left_out"`
