@@ -137,10 +137,11 @@ func (f *Flow) AnswerLift(ctx context.Context, file []byte) (cutID string, err e
 		if err != nil {
 			return "", err
 		}
-		f.config.Log.Info("lift by file accepted", "cut_id", w.CutID(), "order_id", w.OrderID())
+		cutID := w.CutID() // once dispatched, the warrant is the actor's
+		f.config.Log.Info("lift by file accepted", "cut_id", cutID, "order_id", w.OrderID())
 		f.enqueue(w)
 		f.dispatch()
-		return w.CutID(), nil
+		return cutID, nil
 	})
 }
 

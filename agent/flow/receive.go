@@ -157,10 +157,11 @@ func (f *Flow) ordered(raw []byte) {
 		f.config.Log.Error("order not journalled", "order_id", verified.OrderID(), "err", err)
 		return
 	}
+	cutID := w.CutID() // once dispatched, the warrant is the actor's
 	f.enqueue(w)
 	f.dispatch()
 	f.loop.refusals = 0
-	f.config.Log.Info("order accepted", "order_id", w.OrderID(), "cut_id", w.CutID(), "kind", verified.Kind().String())
+	f.config.Log.Info("order accepted", "order_id", verified.OrderID(), "cut_id", cutID, "kind", verified.Kind().String())
 	f.send(&cutoffv1.ConnectRequest{Message: &cutoffv1.ConnectRequest_OrderReceived{
 		OrderReceived: &cutoffv1.OrderReceived{OrderId: verified.OrderID()},
 	}})

@@ -99,7 +99,8 @@ func newWorld(t testing.TB, first ...[]string) *world {
 	if w.agent, err = w.stack.RunAgent(ctx, w.state); err != nil {
 		t.Fatal(err)
 	}
-	w.until("a lease", func() bool { return w.device().LeaseUntil != nil })
+	// Both sides: what the server granted may still be on its way.
+	w.until("a lease", func() bool { return w.device().LeaseUntil != nil && w.status().LeaseUntil != nil })
 	return w
 }
 
