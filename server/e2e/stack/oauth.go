@@ -43,10 +43,17 @@ func (s *Stack) StartOAuth(ctx context.Context, user, password, secret, admin st
 
 const redirect = "http://127.0.0.1:9/callback"
 
+// tool is a command-line tool, a client without a secret.
+const tool = "laptop-cli"
+
 // SignIn runs the authorization code flow as a browser would and keeps the
 // session's tokens.
 func (o *OAuth) SignIn(ctx context.Context) error {
-	got, err := o.signIn(ctx, url.Values{"client_id": {"laptop-app"}}, url.Values{})
+	code, err := authorize(ctx, o.Issuer+"auth", url.Values{"client_id": {"laptop-app"}}, o.fill)
+	if err != nil {
+		return err
+	}
+	got, err := o.exchange(ctx, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirect}})
 	if err == nil {
 		o.access, o.refresh = got.Access, got.Refresh
 	}
@@ -60,54 +67,70 @@ type Tokens struct {
 	ID      string `json:"id_token"`
 }
 
-// SignInTool is SignIn for a command-line tool: a public client, with a proof
-// key (RFC 7636) and no secret.
+// SignInTool is SignIn for a command-line tool.
 func (o *OAuth) SignInTool(ctx context.Context) (Tokens, error) {
-	verifier := strings.Repeat("a-verifier-", 5)
-	sum := sha256.Sum256([]byte(verifier))
-	return o.signIn(ctx, url.Values{"client_id": {"laptop-cli"}, "code_challenge_method": {"S256"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}},
-		url.Values{"client_id": {"laptop-cli"}, "code_verifier": {verifier}})
+	return signInTool(ctx, o.Issuer+"auth", o.Issuer+"oauth/token", o.fill)
 }
 
 // RefreshTool uses a tool's refresh token; an error means that it is refused.
 func (o *OAuth) RefreshTool(ctx context.Context, t Tokens) error {
-	_, err := o.exchange(ctx, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {t.Refresh}, "client_id": {"laptop-cli"}})
-	return err
+	return refreshTool(ctx, o.Issuer+"oauth/token", t)
 }
 
-func (o *OAuth) signIn(ctx context.Context, ask, redeem url.Values) (Tokens, error) {
-	jar, err := cookiejar.New(nil)
+// fill is the sign-in form, where next shows it.
+func (o *OAuth) fill(next *url.URL) url.Values {
+	if id := next.Query().Get("authRequestID"); id != "" {
+		return url.Values{"id": {id}, "username": {o.User}, "password": {o.password}}
+	}
+	return nil
+}
+
+// signInTool signs a user in at a tool: with a proof key (RFC 7636).
+func signInTool(ctx context.Context, auth, token string, fill func(*url.URL) url.Values) (Tokens, error) {
+	verifier := strings.Repeat("a-verifier-", 5)
+	sum := sha256.Sum256([]byte(verifier))
+	code, err := authorize(ctx, auth, url.Values{"client_id": {tool}, "code_challenge_method": {"S256"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}}, fill)
 	if err != nil {
 		return Tokens{}, err
 	}
-	browser := &http.Client{Jar: jar, Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}}
-	for name, value := range map[string]string{"response_type": "code", "redirect_uri": redirect, "scope": "openid email offline_access", "state": "s"} {
+	return redeem(ctx, token, url.Values{
+		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirect}, "client_id": {tool}, "code_verifier": {verifier},
+	}, "")
+}
+
+func refreshTool(ctx context.Context, token string, t Tokens) error {
+	_, err := redeem(ctx, token, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {t.Refresh}, "client_id": {tool}}, "")
+	return err
+}
+
+// authorize goes through a provider's pages as a browser would, fills the forms
+// that fill knows, and returns the code.
+func authorize(ctx context.Context, auth string, ask url.Values, fill func(*url.URL) url.Values) (string, error) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return "", err
+	}
+	browser := &http.Client{Jar: jar, Timeout: 10 * time.Second, CheckRedirect: stay}
+	for name, value := range map[string]string{"response_type": "code", "redirect_uri": redirect, "scope": "openid email offline_access", "prompt": "consent", "state": "s"} {
 		ask.Set(name, value)
 	}
-	at := o.Issuer + "auth?" + ask.Encode()
-	form := url.Values{}
-	for range 6 {
+	at, form := auth+"?"+ask.Encode(), url.Values(nil)
+	for range 8 {
 		next, err := hop(ctx, browser, at, form)
 		if err != nil {
-			return Tokens{}, err
+			return "", err
 		}
-		form = url.Values{}
-		switch {
-		case strings.HasPrefix(next.String(), redirect):
-			redeem.Set("grant_type", "authorization_code")
-			redeem.Set("code", next.Query().Get("code"))
-			redeem.Set("redirect_uri", redirect)
-			return o.exchange(ctx, redeem)
-		case next.Query().Get("authRequestID") != "":
-			form = url.Values{"id": {next.Query().Get("authRequestID")}, "username": {o.User}, "password": {o.password}}
+		if strings.HasPrefix(next.String(), redirect) {
+			return next.Query().Get("code"), nil
 		}
-		at = next.String()
+		at, form = next.String(), fill(next)
 	}
-	return Tokens{}, errors.New("the sign-in did not end")
+	return "", errors.New("the sign-in did not end")
 }
+
+// stay shows a browser's user each redirect.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // hop fetches one page and returns where it redirects to.
 func hop(ctx context.Context, browser *http.Client, at string, form url.Values) (*url.URL, error) {
@@ -134,16 +157,21 @@ func hop(ctx context.Context, browser *http.Client, at string, form url.Values) 
 	return next, nil
 }
 
-// exchange asks the token endpoint; a client that is not named in form is the
-// one with the secret.
+// exchange asks the token endpoint as the client with the secret.
 func (o *OAuth) exchange(ctx context.Context, form url.Values) (Tokens, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.Issuer+"oauth/token", strings.NewReader(form.Encode()))
+	return redeem(ctx, o.Issuer+"oauth/token", form, o.secret)
+}
+
+// redeem asks a token endpoint; with a secret as laptop-app, else as the client
+// that form names.
+func redeem(ctx context.Context, endpoint string, form url.Values, secret string) (Tokens, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return Tokens{}, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if form.Get("client_id") == "" {
-		req.SetBasicAuth("laptop-app", o.secret)
+	if secret != "" {
+		req.SetBasicAuth("laptop-app", secret)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -168,11 +196,15 @@ func (o *OAuth) Refresh(ctx context.Context) error {
 
 // UserInfo uses the session's access token; an error means that it is refused.
 func (o *OAuth) UserInfo(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.Issuer+"userinfo", nil)
+	return userInfo(ctx, o.Issuer+"userinfo", o.access)
+}
+
+func userInfo(ctx context.Context, endpoint, access string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+o.access)
+	req.Header.Set("Authorization", "Bearer "+access)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -44,8 +44,8 @@ type Process struct {
 
 // Start runs a program of Bin and waits for its first line on stdout.
 func (s *Stack) Start(ctx context.Context, name string, env []string, args ...string) (*Process, error) {
-	p := &Process{Name: name, Log: filepath.Join(s.Dir, name+".log"), ended: make(chan struct{})}
-	p.Cmd = exec.Command(filepath.Join(s.Bin, name), args...)
+	p := &Process{Name: name, Log: filepath.Join(s.Dir, filepath.Base(name)+".log"), ended: make(chan struct{})}
+	p.Cmd = exec.Command(s.program(name), args...)
 	p.Cmd.Env = append(os.Environ(), env...)
 	// A process group of its own: Ctrl-C reaches the driver, which stops all
 	// in order.
@@ -87,6 +87,14 @@ func (s *Stack) Start(ctx context.Context, name string, env []string, args ...st
 		return nil, fmt.Errorf("%s ended: %w\n%s", name, p.err, tail(text))
 	}
 	return p, nil
+}
+
+// program is where a program is: in Bin, if its name does not say.
+func (s *Stack) program(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(s.Bin, name)
 }
 
 // Kill ends the process at once, as a power cut would.
@@ -143,7 +151,7 @@ func (e *Exit) Error() string {
 // Run runs a program of Bin to its end with input on stdin and returns its
 // stdout. A status other than 0 is an *Exit, with stdout still returned.
 func (s *Stack) Run(ctx context.Context, input, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, name), args...)
+	cmd := exec.CommandContext(ctx, s.program(name), args...)
 	cmd.Stdin = strings.NewReader(input)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
