@@ -133,8 +133,17 @@ bench: build ## run the benchmarks
 	cd agent/purge/scan/gitleaks && go test -run '^$$' -bench . -benchtime 5x ./...
 	$(BIN)/cutoff-server loadtest --agents 10000 --baseline
 
+# A test's OAuth server from npm, with all that it needs as its lock file says.
+OIDC_PROVIDER := $(CACHE)/oidc-provider-9.13.3
+export CUTOFF_OIDC_PROVIDER := $(OIDC_PROVIDER)
+
+$(OIDC_PROVIDER):
+	@rm -rf $@.part && mkdir -p $@.part && cp server/e2e/oidcprovider/package*.json $@.part
+	cd $@.part && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@mv $@.part $@
+
 .PHONY: setup
-setup: ## install what the tests need, as far as this user may
+setup: $(OIDC_PROVIDER) ## install what the tests need, as far as this user may
 	@missing=; for t in $(NEEDED); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
