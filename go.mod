@@ -37,14 +37,16 @@ require (
 	modernc.org/sqlite v1.62.0
 )
 
-require github.com/hanwen/go-fuse/v2 v2.12.1
+require (
+	github.com/google/go-tpm v0.9.8
+	github.com/hanwen/go-fuse/v2 v2.12.1
+)
 
 require (
 	github.com/agext/levenshtein v1.2.1 // indirect
 	github.com/apparentlymart/go-textseg/v15 v15.0.0 // indirect
 	github.com/apparentlymart/go-textseg/v17 v17.0.1 // indirect
 	github.com/aws/smithy-go v1.28.8 // indirect
-	github.com/google/go-tpm v0.9.8 // indirect
 	github.com/mitchellh/go-wordwrap v1.0.1 // indirect
 	golang.org/x/mod v0.42.0 // indirect
 )
