@@ -52,6 +52,8 @@ type store struct {
 	// coming are the ids of copies that are not durable yet.
 	coming map[string]bool
 	order  int64
+	// freeing is held while the reserve is given up.
+	freeing sync.Mutex
 }
 
 // sealedItem is one item of this cut.
@@ -207,8 +209,14 @@ func (s *store) remove(id string) error {
 	return s.sync()
 }
 
-// freeReserve gives up the room kept for this, if it is still there.
-func (s *store) freeReserve() { _ = os.Remove(s.reserve) }
+// freeReserve gives up the room kept for this, if it is still there. Whoever
+// comes second waits until the first is done: the name goes before the room is
+// free.
+func (s *store) freeReserve() {
+	s.freeing.Lock()
+	defer s.freeing.Unlock()
+	_ = os.Remove(s.reserve)
+}
 
 func (s *store) sync() error {
 	dir, err := os.Open(s.dir)

@@ -216,8 +216,7 @@ func fullDisk(w *world) {
 	time.Sleep(8 * time.Second) // in contact: the lease is renewed, full or not
 	w.untouched()
 	w.server.Kill()
-	// What finds no room stays, and its item says so: it is never lost.
-	w.until("the agent's own seal", func() bool { return len(w.status().Cuts) == 1 })
+	w.sealed()
 	w.backAsExpired()
 }
 
