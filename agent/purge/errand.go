@@ -69,8 +69,10 @@ type errand struct {
 	mu    sync.Mutex
 	items map[string]*cutoffv1.Item
 	first time.Duration
-	// over: nothing is added any more.
-	over bool
+	// over: nothing is added any more. closed: nobody starts anything any more.
+	over, closed bool
+	// under is how many visits have not come back, those left to themselves too.
+	under int
 	// whole are the users whose scan came to its end.
 	whole map[string]bool
 	// keeper is the user whose child works on the machine's own stores: the
@@ -132,7 +134,15 @@ func (p *Purger) errand(mode string, w *journal.Warrant) (*errand, error) {
 // close ends the errand. A visit that was left to itself does nothing after it.
 func (e *errand) close() {
 	e.stop()
-	_ = e.root.Close()
+	e.mu.Lock()
+	e.closed = true
+	idle := e.under == 0
+	e.mu.Unlock()
+	// Not under a visit that hangs in it, which would find another file behind
+	// its descriptor: the last of those closes it.
+	if idle {
+		_ = e.root.Close()
+	}
 	if e.store != nil {
 		e.store.stop()
 	}
@@ -142,6 +152,23 @@ func (e *errand) stop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.over = true
+}
+
+// come and leave are the two ends of a visit.
+func (e *errand) come() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.under++
+}
+
+func (e *errand) leave() {
+	e.mu.Lock()
+	e.under--
+	last := e.closed && e.under == 0
+	e.mu.Unlock()
+	if last {
+		_ = e.root.Close()
+	}
 }
 
 // listUsers lists every home for root, and its own for anybody else.
@@ -216,7 +243,12 @@ func keeper(all []users.User) string {
 func (e *errand) reach(ctx context.Context, u users.User) error {
 	done := make(chan error, 1)
 	answers := make(chan struct{})
-	go func() { done <- e.visit(ctx, u, answers) }()
+	e.come()
+	go func() {
+		err := e.visit(ctx, u, answers)
+		e.leave()
+		done <- err
+	}()
 	silent := time.NewTimer(answerTime)
 	defer silent.Stop()
 	select {
