@@ -46,15 +46,19 @@ type Connector interface {
 // kind is how connectors of one kind are made. inspect reads a file: its
 // product, the names of the secrets it needs, and what is wrong with it.
 type kind struct {
-	name    string
+	name string
+	// about is what it is for, in a line.
+	about   string
 	inspect func(text string) (product string, secrets []string, problems fault.Problems)
-	make    func(r *Registry, c Configured) (Connector, fault.Problems)
+	// questions are what adding one asks for; nil where that is each entry's.
+	questions func() []config.Question
+	make      func(r *Registry, c Configured) (Connector, fault.Problems)
 }
 
 // kinds are all there are.
 func kinds() []kind {
 	return []kind{
-		{"http", declarative.Inspect, func(r *Registry, c Configured) (Connector, fault.Problems) {
+		{"http", "any HTTP API, by a file of your own", declarative.Inspect, nil, func(r *Registry, c Configured) (Connector, fault.Problems) {
 			made, problems := declarative.New(c.Config, declarative.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing,
 			})
@@ -63,7 +67,7 @@ func kinds() []kind {
 			}
 			return made, nil
 		}},
-		{"oidc", oidc.Inspect, func(r *Registry, c Configured) (Connector, fault.Problems) {
+		{"oidc", "OAuth 2.0 or OpenID Connect: tokens that the server holds", oidc.Inspect, oidc.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
 			made, problems := oidc.New(c.Config, oidc.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing, Held: r.config.Held,
 			})

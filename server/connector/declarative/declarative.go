@@ -55,7 +55,7 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 		return nil, problems
 	}
 	for _, name := range s.secrets {
-		if c.Secrets[name] == "" {
+		if c.Secrets[name] == "" && !slices.Contains(s.optional, name) {
 			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: "secret \"" + name + "\" is not given"})
 		}
 	}

@@ -19,6 +19,7 @@ type spec struct {
 	bases    map[string]*url.URL
 	settings map[string]string
 	secrets  []string
+	optional []string // of the secrets, those that may be left out
 	auth     auth
 	check    []check
 	steps    []step
@@ -149,7 +150,12 @@ func read(text string) (*spec, fault.Problems) {
 // definition reads what a connector does.
 func (f *file) definition(fields map[string]document.Node) {
 	f.spec.product = fields["product"].Text()
-	f.spec.secrets = config.Texts(fields["secrets"])
+	for _, s := range secretsOf(fields["secrets"]) {
+		f.spec.secrets = append(f.spec.secrets, s.name)
+		if s.optional {
+			f.spec.optional = append(f.spec.optional, s.name)
+		}
+	}
 	f.inAuth = true
 	f.spec.auth = f.auth(fields["auth"])
 	f.inAuth = false

@@ -26,12 +26,8 @@ func (f *file) use(root map[string]document.Node) {
 	entry := document.Read([]byte(text), config.MaxBytes)
 	fields := entry.Root.Map("product", "needs", "secrets", "auth", "check", "steps", "undos")
 	needs := map[string]need{}
-	for _, e := range fields["needs"].Entries() {
-		m := e.Value.Map("is", "default", "optional", "about")
-		needs[e.Key] = need{
-			address: m["is"].OneOf("address") != "", optional: m["optional"].Bool(false),
-			fallback: m["default"].Text(), about: m["about"].Text(),
-		}
+	for _, n := range needsOf(fields["needs"]) {
+		needs[n.key] = n
 	}
 	f.settings(root["settings"].Entries(), needs)
 	for _, key := range slices.Sorted(maps.Keys(needs)) {
@@ -53,12 +49,6 @@ func (f *file) use(root map[string]document.Node) {
 	for _, p := range entry.Problems() {
 		root["use"].Fault("entry %s, %s", name, p)
 	}
-}
-
-// need is a setting that an entry asks for.
-type need struct {
-	address, optional bool
-	fallback, about   string
 }
 
 // settings reads the administrator's values; those that look like an address
