@@ -38,6 +38,7 @@ require (
 )
 
 require (
+	github.com/go-jose/go-jose/v4 v4.1.5
 	github.com/google/go-tpm v0.9.8
 	github.com/hanwen/go-fuse/v2 v2.12.1
 )

@@ -74,6 +74,10 @@ func providers() []provider {
 			name: "oidc", kind: "oidc", action: "revoke-token", subject: holding("refresh_token", "cred_1"), proof: revoke.L2, repeat: revoke.Accepted,
 			config: "issuer: BASE\nclient: {id: app, secret: secret}\naccess_token_life: 1h\n", fake: fakeOIDC,
 		},
+		{
+			name: "gtr", kind: "gtr", action: "global-token-revocation", subject: alice(), outcome: revoke.Accepted, proof: revoke.L0,
+			config: "endpoint: BASE/revoke\nsubject: email\nauth: bearer\naccess_token_life: 1h\n", fake: fakeGTR,
+		},
 	}
 }
 
@@ -159,6 +163,21 @@ func fakeOIDC() fake {
 	})
 	mux.HandleFunc("POST /introspect", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, 200, map[string]any{"active": r.FormValue("token") == "token-"+subjectSecret && !ended.Load()})
+	})
+	return fake{mux, func() bool { return !ended.Load() }}
+}
+
+func fakeGTR() fake {
+	var ended atomic.Bool
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /revoke", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if string(body) != `{"sub_id":{"email":"alice@example.com","format":"email"}}` {
+			w.WriteHeader(404)
+			return
+		}
+		ended.Store(true)
+		w.WriteHeader(204)
 	})
 	return fake{mux, func() bool { return !ended.Load() }}
 }

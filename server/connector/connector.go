@@ -15,6 +15,7 @@ import (
 
 	"cutoff/server/connector/config"
 	"cutoff/server/connector/declarative"
+	"cutoff/server/connector/gtr"
 	"cutoff/server/connector/oidc"
 	"cutoff/server/connector/outgoing"
 	"cutoff/server/fault"
@@ -71,6 +72,13 @@ func kinds() []kind {
 			made, problems := oidc.New(c.Config, oidc.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing, Held: r.config.Held,
 			})
+			if len(problems) > 0 {
+				return nil, problems
+			}
+			return made, nil
+		}},
+		{"gtr", gtr.Inspect, func(r *Registry, c Configured) (Connector, fault.Problems) {
+			made, problems := gtr.New(c.Config, gtr.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing})
 			if len(problems) > 0 {
 				return nil, problems
 			}

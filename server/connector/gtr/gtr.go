@@ -1,0 +1,245 @@
+// Package gtr asks providers to end everything a person has there, by Global
+// Token Revocation (draft-parecki-oauth-global-token-revocation-06; Okta calls
+// it Universal Logout). A yes means that it has begun, and nothing tells when
+// it is through: no step of it is ever verified. It must not put a token, a
+// key or an answer into a result.
+package gtr
+
+import (
+	"net/url"
+	"slices"
+	"time"
+
+	"cutoff/server/connector/assertion"
+	"cutoff/server/connector/config"
+	"cutoff/server/connector/outgoing"
+	"cutoff/server/document"
+	"cutoff/server/fault"
+	"cutoff/server/revoke"
+)
+
+// action is the only one.
+const action = "global-token-revocation"
+
+// Ways in which a subject is named (RFC 9493).
+const (
+	formatEmail  = "email"
+	formatIssSub = "iss_sub"
+	formatOpaque = "opaque"
+)
+
+// Ways in which this server shows who it is.
+const (
+	authJWT    = "jwt"
+	authBearer = "bearer"
+	authOAuth  = "oauth"
+)
+
+// Names of the secrets.
+const (
+	secretKey    = "private_key"
+	secretToken  = "token"
+	secretClient = "client_secret"
+)
+
+// rank puts it after the block of sign-in, with all that ends sessions.
+const rank = 20
+
+// Connector is one provider's endpoint.
+type Connector struct {
+	name   string
+	file   settings
+	signer *assertion.Signer
+	token  string
+	grant  *grant
+	client *outgoing.Client
+	now    func() time.Time
+}
+
+// Config is what New needs besides the file.
+type Config struct {
+	Name    string
+	Secrets config.Secrets
+	Now     func() time.Time
+	// Outgoing is overlaid with what the file says; usually zero.
+	Outgoing outgoing.Config
+}
+
+// settings is a file that was read.
+type settings struct {
+	product  string
+	link     config.Link
+	endpoint *url.URL
+	format   string
+	issuer   string
+	member   string
+	auth     string
+	clientID string
+	keyID    string
+	tokenURL *url.URL
+	scope    string
+	// life is how long access tokens live on; open: nobody knows.
+	life time.Duration
+	open bool
+}
+
+// secret is the name of the one secret that the file needs.
+func (s settings) secret() string {
+	switch s.auth {
+	case authBearer:
+		return secretToken
+	case authOAuth:
+		return secretClient
+	default:
+		return secretKey
+	}
+}
+
+// Inspect reads a file: its product, the names of the secrets it needs, and
+// what is wrong with it.
+func Inspect(text string) (product string, secrets []string, problems fault.Problems) {
+	s, problems := read(text)
+	if len(problems) > 0 {
+		return "", nil, problems
+	}
+	return s.product, []string{s.secret()}, nil
+}
+
+// New makes a connector of a file, or says what is wrong with it.
+func New(text string, c Config) (*Connector, fault.Problems) {
+	s, problems := read(text)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	secret := c.Secrets[s.secret()]
+	if secret == "" {
+		return nil, whole("secret \"" + s.secret() + "\" is not given")
+	}
+	out := s.link.Outgoing
+	out.Proxy, out.Resolve = c.Outgoing.Proxy, c.Outgoing.Resolve
+	if out.Roots == nil {
+		out.Roots = c.Outgoing.Roots
+	}
+	made := &Connector{name: c.Name, file: s, now: c.Now, client: outgoing.New(out)}
+	switch s.auth {
+	case authBearer:
+		made.token = secret
+	case authOAuth:
+		made.grant = &grant{secret: secret}
+	default:
+		signer, err := assertion.New(secret, s.keyID)
+		if err != nil {
+			return nil, whole("secret \"" + secretKey + "\": " + err.Error())
+		}
+		made.signer = signer
+	}
+	return made, nil
+}
+
+func whole(message string) fault.Problems {
+	return fault.Problems{{Line: 1, Column: 1, Message: message}}
+}
+
+func read(text string) (settings, fault.Problems) {
+	doc := document.Read([]byte(text), config.MaxBytes)
+	if doc.Root.Missing() {
+		if p := doc.Problems(); len(p) > 0 {
+			return settings{}, p
+		}
+		return settings{}, whole("the file is empty")
+	}
+	m := doc.Root.Map(append(config.LinkKeys(),
+		"product", "endpoint", "subject", "issuer", "member", "auth", "client_id", "key_id", "token_url", "scope", "access_token_life")...)
+	doc.Root.Need(m, "endpoint", "subject", "access_token_life")
+	s := settings{
+		product: orElse(m["product"].Text(), "Global Token Revocation"), link: config.ReadLink(m),
+		format: m["subject"].OneOf(formatEmail, formatIssSub, formatOpaque), issuer: m["issuer"].Text(),
+		member: orElse(m["member"].OneOf("sub_id", "subject"), "sub_id"),
+		auth:   orElse(m["auth"].OneOf(authJWT, authBearer, authOAuth), authJWT), clientID: m["client_id"].Text(),
+		keyID: m["key_id"].Text(), scope: m["scope"].Text(),
+	}
+	s.endpoint = s.link.Address(m["endpoint"])
+	s.tokenURL = s.link.Address(m["token_url"])
+	if s.format == formatIssSub && s.issuer == "" {
+		doc.Root.Fault("issuer is missing: subjects are named by it and their account (subject: iss_sub)")
+	}
+	if s.auth != authBearer && s.clientID == "" {
+		doc.Root.Fault("client_id is missing: who this server is at the provider (or say auth: bearer)")
+	}
+	if s.auth == authOAuth && s.tokenURL == nil && m["token_url"].Missing() {
+		doc.Root.Fault("token_url is missing: where a token is had for the client (auth: oauth)")
+	}
+	s.life, s.open = life(m["access_token_life"])
+	return s, doc.Problems()
+}
+
+// life reads how long an access token lives, or unbounded.
+func life(n document.Node) (time.Duration, bool) {
+	if n.Missing() || n.Text() == "unbounded" {
+		return 0, true
+	}
+	d, ok := config.Span(n.Text())
+	if !ok {
+		n.Fault("want how long an access token lives, like 1h, or unbounded")
+	}
+	return d, !ok
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+// Product is the provider's name as people know it.
+func (c *Connector) Product() string { return c.file.product }
+
+// Parallel is how many steps may be under way at once.
+func (c *Connector) Parallel() int { return c.client.Parallel() }
+
+// Close drops idle connections.
+func (c *Connector) Close() { c.client.Close() }
+
+// Plan is one step for each way the person is known by: the e-mail address, or
+// the accounts at the provider, and the subjects of tokens of the issuer that
+// lie on the device.
+func (c *Connector) Plan(s revoke.Subject) []revoke.Spec {
+	subjects := s.Accounts
+	if c.file.format == formatEmail {
+		subjects = nil
+		if s.Email != "" {
+			subjects = []string{s.Email}
+		}
+	}
+	var specs []revoke.Spec
+	for _, subject := range subjects {
+		specs = append(specs, c.spec(subject))
+	}
+	if c.file.format != formatIssSub {
+		return specs
+	}
+	for _, k := range s.Credentials {
+		subject := k.Identifiers["jwt-subject"]
+		if subject == "" || k.Identifiers["jwt-issuer"] != c.file.issuer {
+			continue
+		}
+		i := slices.IndexFunc(specs, func(o revoke.Spec) bool { return o.Params["subject"] == subject && o.Params["credential_id"] == "" })
+		if i < 0 {
+			specs = append(specs, c.spec(subject))
+			i = len(specs) - 1
+		}
+		specs[i].Params["credential_id"] = k.ID
+	}
+	return specs
+}
+
+func (c *Connector) spec(subject string) revoke.Spec {
+	return revoke.Spec{
+		Connector: c.name, Action: action, Target: "everything of " + subject, Scope: revoke.ScopeSessions, Undo: revoke.UndoSignIn,
+		Rank: rank, Params: map[string]string{"subject": subject},
+	}
+}
+
+// UndoSpecs is empty: the person signs in again.
+func (c *Connector) UndoSpecs(revoke.Step) []revoke.Spec { return nil }
