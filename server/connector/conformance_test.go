@@ -215,7 +215,7 @@ func newStage(t *testing.T, p provider) *stage {
 	s.bench = newBench(t, map[string]string{"cred_1": "token-" + subjectSecret}, connector.Configured{
 		Name: name, Kind: p.kind,
 		Config:  strings.ReplaceAll(p.config, "BASE", server.URL) + "allow: 127.0.0.1\nlimits: {timeout: 400ms, body: 65536, per_second: 1000}\n",
-		Secrets: map[string]string{"token": subjectSecret, "password": subjectSecret, "secret": subjectSecret, "signing_secret": subjectSecret},
+		Secrets: map[string]string{"token": subjectSecret, "password": subjectSecret, "secret": subjectSecret, "signing_secret": subjectSecret, "credential": subjectSecret},
 	})
 	s.step = s.only(s.plan(name, p.subject), p.action)
 	return s

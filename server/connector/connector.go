@@ -77,7 +77,7 @@ func kinds() []kind {
 			}
 			return made, nil
 		}},
-		{"gtr", gtr.Inspect, func(r *Registry, c Configured) (Connector, fault.Problems) {
+		{"gtr", "Global Token Revocation (Universal Logout): everything a person has", gtr.Inspect, gtr.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
 			made, problems := gtr.New(c.Config, gtr.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing})
 			if len(problems) > 0 {
 				return nil, problems

@@ -8,6 +8,7 @@ package gtr
 import (
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"cutoff/server/connector/assertion"
@@ -35,12 +36,9 @@ const (
 	authOAuth  = "oauth"
 )
 
-// Names of the secrets.
-const (
-	secretKey    = "private_key"
-	secretToken  = "token"
-	secretClient = "client_secret"
-)
+// secretName is the one secret: a private key, a token or a client's secret,
+// as auth has it.
+const secretName = "credential"
 
 // rank puts it after the block of sign-in, with all that ends sessions.
 const rank = 20
@@ -83,18 +81,6 @@ type settings struct {
 	open bool
 }
 
-// secret is the name of the one secret that the file needs.
-func (s settings) secret() string {
-	switch s.auth {
-	case authBearer:
-		return secretToken
-	case authOAuth:
-		return secretClient
-	default:
-		return secretKey
-	}
-}
-
 // Inspect reads a file: its product, the names of the secrets it needs, and
 // what is wrong with it.
 func Inspect(text string) (product string, secrets []string, problems fault.Problems) {
@@ -102,7 +88,7 @@ func Inspect(text string) (product string, secrets []string, problems fault.Prob
 	if len(problems) > 0 {
 		return "", nil, problems
 	}
-	return s.product, []string{s.secret()}, nil
+	return s.product, []string{secretName}, nil
 }
 
 // New makes a connector of a file, or says what is wrong with it.
@@ -111,9 +97,9 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	secret := c.Secrets[s.secret()]
+	secret := strings.TrimSpace(c.Secrets[secretName])
 	if secret == "" {
-		return nil, whole("secret \"" + s.secret() + "\" is not given")
+		return nil, whole("secret \"" + secretName + "\" is not given")
 	}
 	out := s.link.Outgoing
 	out.Proxy, out.Resolve = c.Outgoing.Proxy, c.Outgoing.Resolve
@@ -129,7 +115,7 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	default:
 		signer, err := assertion.New(secret, s.keyID)
 		if err != nil {
-			return nil, whole("secret \"" + secretKey + "\": " + err.Error())
+			return nil, whole("secret \"" + secretName + "\": " + err.Error())
 		}
 		made.signer = signer
 	}
@@ -155,16 +141,13 @@ func read(text string) (settings, fault.Problems) {
 		product: orElse(m["product"].Text(), "Global Token Revocation"), link: config.ReadLink(m),
 		format: m["subject"].OneOf(formatEmail, formatIssSub, formatOpaque), issuer: m["issuer"].Text(),
 		member: orElse(m["member"].OneOf("sub_id", "subject"), "sub_id"),
-		auth:   orElse(m["auth"].OneOf(authJWT, authBearer, authOAuth), authJWT), clientID: m["client_id"].Text(),
+		auth:   orElse(m["auth"].OneOf(authJWT, authBearer, authOAuth), authJWT), clientID: orElse(m["client_id"].Text(), "cutoff"),
 		keyID: m["key_id"].Text(), scope: m["scope"].Text(),
 	}
 	s.endpoint = s.link.Address(m["endpoint"])
 	s.tokenURL = s.link.Address(m["token_url"])
 	if s.format == formatIssSub && s.issuer == "" {
 		doc.Root.Fault("issuer is missing: subjects are named by it and their account (subject: iss_sub)")
-	}
-	if s.auth != authBearer && s.clientID == "" {
-		doc.Root.Fault("client_id is missing: who this server is at the provider (or say auth: bearer)")
 	}
 	if s.auth == authOAuth && s.tokenURL == nil && m["token_url"].Missing() {
 		doc.Root.Fault("token_url is missing: where a token is had for the client (auth: oauth)")
