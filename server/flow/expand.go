@@ -157,7 +157,7 @@ func name(c device.Credential) revoke.Credential {
 		identifiers["label"] = c.Label
 	}
 	return revoke.Credential{
-		ID: c.ID, Product: c.Product, Path: c.Path, Identifiers: identifiers, Expires: c.ExpiresAt,
+		ID: c.ID, Product: c.Product, Path: c.Path, Identifiers: identifiers, Names: c.Identifiers, Expires: c.ExpiresAt,
 		Held: c.Held, Connector: c.Connector, TokenType: c.TokenType,
 	}
 }

@@ -34,6 +34,7 @@ type Tx interface {
 	CatalogueTx
 	ExtensionTx
 	SilenceTx
+	CertificateTx
 }
 
 // Signers sign what the server says; each key has one use.

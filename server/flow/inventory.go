@@ -28,6 +28,9 @@ func (f *Flow) OnInventory(ctx context.Context, peer Peer, inventory *cutoffv1.I
 		if err := tx.ReplaceInventory(ctx, peer.DeviceID, found, f.now()); err != nil {
 			return err
 		}
+		if err := tx.NoteCertificates(ctx, peer.DeviceID, certificatesIn(inventory.GetItems()), f.now()); err != nil {
+			return err
+		}
 		version, added := addedVersion(inventory.GetCatalogueVersion())
 		if !added {
 			return nil

@@ -363,5 +363,8 @@ func (f *Flow) putItems(ctx context.Context, tx Tx, c *cut.Cut, r *cutoffv1.Rece
 	if err := tx.PutItems(ctx, c.ID, items, !older(c, r)); err != nil {
 		return fmt.Errorf("keep items: %w", err)
 	}
+	if err := tx.NoteCertificates(ctx, r.GetDeviceId(), certificatesIn(r.GetItems()), f.now()); err != nil {
+		return fmt.Errorf("keep certificates: %w", err)
+	}
 	return nil
 }

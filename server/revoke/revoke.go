@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"cutoff/server/device"
 )
 
 // Outcome is what was proved of a step or an item.
@@ -223,7 +225,10 @@ type Credential struct {
 	Product     string
 	Path        string
 	Identifiers map[string]string
-	Expires     time.Time
+	// Names are all of its identifiers in the order they were found, also those
+	// of one kind: a file may hold several certificates.
+	Names   []device.Identifier
+	Expires time.Time
 	// Held is set when the server holds the token itself (see Secrets).
 	Held      bool
 	Connector string
