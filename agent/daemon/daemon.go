@@ -168,6 +168,7 @@ func (a *agent) brain(c flow.Config) (*flow.Flow, error) {
 	}
 	a.purger = purger
 	c.DeviceID, c.Version, c.Server, c.Root = a.config.DeviceID, o.Version, a.config.Server, root
+	c.EnrolledAt = a.config.EnrolledAt
 	c.State, c.Journal, c.Purger, c.Log = o.State, a.journal, purger, o.Log
 	c.Plan = func(ctx context.Context, as catalogue.Scope) ([]*cutoffv1.Item, error) {
 		look := scan

@@ -119,8 +119,8 @@ func (f *Flow) carryOut(t *task) (purge.Result, error) {
 		})
 }
 
-// lifted keeps what the lift brought: the grant of the next cut. The old lease
-// named the cut that is over now.
+// lifted keeps what the lift brought: the grant of the next cut, which counts
+// from now until a lease comes. The old lease named the cut that is over.
 func (f *Flow) lifted(w *journal.Warrant) error {
 	if next := w.NextGrant(); len(next) > 0 {
 		if err := f.config.State.KeepGrant(next); err != nil {
@@ -128,6 +128,10 @@ func (f *Flow) lifted(w *journal.Warrant) error {
 		}
 	}
 	if err := f.config.State.DropLease(); err != nil {
+		return err
+	}
+	now := f.config.Clock()
+	if _, err := f.restartGrant(now, now); err != nil {
 		return err
 	}
 	f.reserve()

@@ -73,6 +73,15 @@ var attacks = []attack{
 	{"both copies of the mark damaged", "", "boot · stop · scramble mark.a · empty mark.b · boot · sealed", atStart},
 	{"journal removed", "", "boot · run 1h · stop · lose journal.db · boot · intact · run 61m · sealed", noGain + "; a clone to the server"},
 	{"lease and one grant removed", "", "boot · stop · lose lease · lose grant.b · boot · sealed", atStart},
+	{"lease, mark and journal removed, as right after the enrolment", "", "boot · run 3m · stop · lose lease · lose mark.a · lose mark.b · lose journal.db · boot · intact · run 118m · sealed", noGain + ": the enrolment counts"},
+	{"the same after the deadline", "", "boot · run 1h · stop · off 61m · lose lease · lose mark.a · lose mark.b · lose journal.db · boot · sealed", atStart},
+	{"every answer with a lease held back since the enrolment", "new", "boot · run 1h · warn · run 61m · sealed", atOnce},
+	{"the same, restarted and killed without end", "new", strings.Repeat("boot · run 13m · stop · boot · kill · ", 9) + "boot · run 4m · sealed", noGain},
+	{"the same, switched off over the deadline", "new", "boot · run 1h · cut · off 61m · boot · sealed", atBoot},
+	{"the same, clock set back while off", "new", "boot · run 1h · stop · off 1h wall -9h · boot · sealed", atBoot},
+	{"the same, mark removed", "new", "boot · stop · lose mark.a · lose mark.b · boot · sealed", atStart},
+	{"the same, journal removed", "new", "boot · run 1h · stop · lose journal.db · boot · intact · run 61m · sealed", noGain},
+	{"the same, grants removed", "new", "boot · run 1m · stop · lose grant.a · lose grant.b · boot · tamper", serverIs + "; nothing is removed here, tamper is told"},
 	{"lease and both grants removed", "", "boot · stop · lose lease · lose grant.a · lose grant.b · boot · tamper", serverIs + "; nothing is removed here, tamper is told"},
 	{"state put back within a boot", "", "boot · run 5m · save · run 55m · stop · put back · boot · run 61m · sealed", noGain},
 	{"disk put back, no TPM", "", "boot · run 5m · save · run 90m · cut · off 1h · put back · boot · sealed", "counts by the clock"},
@@ -109,6 +118,7 @@ func originals(t *testing.T) map[string]*stage {
 			},
 			"toll": func(l *cutoffv1.Lease) { l.BootTollMs = (20 * time.Minute).Milliseconds() },
 			"tpm":  nil,
+			"new":  func(*cutoffv1.Lease) {},
 		} {
 			s, m := newServer(t), newMachine(t)
 			if change != nil {
@@ -117,10 +127,14 @@ func originals(t *testing.T) map[string]*stage {
 				m.tpm = lease.Witness{Counter: 40, Resets: 7, Clock: time.Hour, At: m.now.Boot}
 			}
 			m.enrol(s)
-			a := m.boot()
-			m.settled()
-			a.stop()
-			s.grpc.Stop()
+			if name == "new" {
+				s.grpc.Stop()
+			} else {
+				a := m.boot()
+				m.settled()
+				a.stop()
+				s.grpc.Stop()
+			}
 			st := &stage{machine: m, server: s}
 			st.save()
 			mu.Lock()
@@ -135,7 +149,7 @@ func originals(t *testing.T) map[string]*stage {
 func (o *stage) on(t *testing.T) *stage {
 	t.Helper()
 	m := newMachine(t)
-	m.now, m.tpm = o.now, o.tpm
+	m.now, m.tpm, m.enrolledAt = o.now, o.tpm, o.enrolledAt
 	s := &stage{machine: m, server: o.server, saved: o.saved}
 	s.putBack()
 	return s
@@ -338,6 +352,8 @@ func (s *stage) expect(line string) {
 		if !s.has("credentials") || s.runs != 0 {
 			s.t.Fatal("something was removed without trust")
 		}
+	case "warn":
+		s.eventually("the warning", func() bool { return trust("warn") })
 	case "warned", "warned again", "told so":
 		want := map[string]int{"warned": 1, "warned again": 2}[line]
 		s.set(func() {

@@ -25,12 +25,22 @@ type far struct {
 	agent  *agent
 	codes  []extension.Code
 	issued time.Time
+	// keys are what answers to a lift carry; spent is the lease it ran out of.
+	keys  *cutoffv1.LiftKeys
+	spent []byte
+}
+
+// keysFor puts keys into the next answers.
+func (f *far) keysFor(names ...string) {
+	for _, name := range names {
+		f.keys.Keys = append(f.keys.Keys, &cutoffv1.LiftKey{ItemId: "item_" + name, Key: []byte("key")})
+	}
 }
 
 func newFar(t *testing.T) *far {
 	t.Helper()
 	s, m := newServer(t), newMachine(t)
-	f := &far{machine: m, server: s, issued: m.clock().Wall}
+	f := &far{machine: m, server: s, issued: m.clock().Wall, keys: &cutoffv1.LiftKeys{}}
 	salt := make([]byte, extension.SaltSize)
 	s.terms.Codes, s.terms.IssuedAt = &cutoffv1.LeaseCodes{Salt: salt}, timestamppb.New(f.issued)
 	for range 2 {
@@ -48,6 +58,10 @@ func newFar(t *testing.T) *far {
 	s.until("a connection", connected)
 	m.settled()
 	s.grpc.Stop()
+	var err error
+	if f.spent, err = m.state.Lease(); err != nil {
+		t.Fatal(err)
+	}
 	return f
 }
 

@@ -38,12 +38,14 @@ type Link interface {
 	Send(m *cutoffv1.ConnectRequest)
 }
 
-// Config is what New needs: all of it, except Root, Raise, Tell and MaxWait.
+// Config is what New needs: all of it, except Root, EnrolledAt, Raise, Tell and MaxWait.
 type Config struct {
 	DeviceID string
 	Version  string
 	// Server is its address, for status.
 	Server string
+	// EnrolledAt is when the device was enrolled, by its wall clock; zero: unknown.
+	EnrolledAt time.Time
 	// Root is the trial root, or empty.
 	Root    string
 	State   config.Dir

@@ -32,19 +32,23 @@ type machine struct {
 	state config.Dir
 	home  string
 
-	mu      sync.Mutex
-	now     lease.Reading
-	fail    error
-	hold    chan struct{}
-	runs    int
-	lifts   int // tries
-	later   bool
-	locked  string // what a lift cannot put back yet
-	scanned int
+	mu   sync.Mutex
+	now  lease.Reading
+	fail error
+	hold chan struct{}
+	// holdLift keeps a lift from beginning.
+	holdLift chan struct{}
+	runs     int
+	lifts    int // tries
+	later    bool
+	locked   string // what a lift cannot put back yet
+	scanned  int
 	// tpm is what the machine's TPM says; without a counter there is none.
 	tpm lease.Witness
 	// told are the notices the users got.
 	told []flow.Notice
+	// enrolledAt is when, by the machine's clock.
+	enrolledAt time.Time
 }
 
 func newMachine(t *testing.T) *machine {
@@ -148,8 +152,15 @@ func (m *machine) Run(ctx context.Context, w *journal.Warrant) (purge.Result, er
 func (m *machine) Restore(ctx context.Context, w *journal.Warrant, unseal purge.Unseal) (purge.Result, error) {
 	m.mu.Lock()
 	m.lifts++
-	locked := m.locked
+	locked, hold := m.locked, m.holdLift
 	m.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return purge.Result{}, ctx.Err()
+		}
+	}
 	complete := true
 	for id, item := range w.Noted() {
 		if !item.GetSealed() {
@@ -204,6 +215,7 @@ func (m *machine) enrol(s *server) enroll.Result {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.enrolledAt = m.clock().Wall
 	return result
 }
 
@@ -278,9 +290,10 @@ func (m *machine) assembleWith(purger flow.Purger) (crypto.Signer, *flow.Flow, *
 	})
 	f, err = flow.New(flow.Config{
 		Scope: keeper, DeviceID: enrolled.DeviceID, Version: "test", State: m.state, Journal: j, Key: key, Purger: purger, Plan: m.plan,
-		Keys:    func() (signed.Keys, signed.Keys) { r := u.Roster(); return r.OrderKeys, r.LeaseKeys },
-		Posture: func(context.Context) []*cutoffv1.Fact { return nil },
-		Unseal:  u.Unseal, Clock: m.clock, Raise: m.raise, Tell: m.tell, MaxWait: 3 * time.Millisecond, Log: log,
+		EnrolledAt: m.enrolledAt,
+		Keys:       func() (signed.Keys, signed.Keys) { r := u.Roster(); return r.OrderKeys, r.LeaseKeys },
+		Posture:    func(context.Context) []*cutoffv1.Fact { return nil },
+		Unseal:     u.Unseal, Clock: m.clock, Raise: m.raise, Tell: m.tell, MaxWait: 3 * time.Millisecond, Log: log,
 	})
 	if err != nil {
 		m.t.Fatal(err)

@@ -28,6 +28,11 @@ func sealedFar(t *testing.T) *far {
 // ask makes a request for a lift.
 func (f *far) ask() *cutoffv1.LiftRequest {
 	f.t.Helper()
+	return f.askFor("cut_reserved")
+}
+
+func (f *far) askFor(want string) *cutoffv1.LiftRequest {
+	f.t.Helper()
 	var file []byte
 	f.eventually("a request", func() bool {
 		cutID, made, err := f.agent.flow.RequestLift(context.Background())
@@ -35,7 +40,7 @@ func (f *far) ask() *cutoffv1.LiftRequest {
 			f.t.Fatal(err)
 		}
 		file = made
-		return cutID == "cut_reserved"
+		return cutID == want
 	})
 	keys, err := signed.NewKeys(f.server.deviceKey)
 	if err != nil {
@@ -55,7 +60,7 @@ func (f *far) answerTo(r *cutoffv1.LiftRequest, kind cutoffv1.OrderKind, change 
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	plain, err := proto.Marshal(&cutoffv1.LiftKeys{})
+	plain, err := proto.Marshal(f.keys)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -29,12 +29,11 @@ func (f *Flow) load() error {
 	if err != nil {
 		return err
 	}
-	if err := f.loadTrust(now); err != nil {
-		return err
-	}
 	if len(warrants) == 0 {
 		f.reserve()
 	}
+	// What is under way comes before what may have run out: a lift that a crash
+	// interrupted has neither lease nor mark.
 	for _, w := range warrants {
 		if w.Finished() && w.Kind() == cutoffv1.OrderKind_ORDER_KIND_LIFT {
 			f.loop.returning[w.CutID()] = w
@@ -45,6 +44,9 @@ func (f *Flow) load() error {
 			f.loop.standing[w.CutID()] = w
 		}
 		f.enqueue(w)
+	}
+	if err := f.loadTrust(now); err != nil {
+		return err
 	}
 	f.loop.due.mark = now.Boot + markEvery
 	f.loop.due.posture = now.Boot

@@ -63,7 +63,9 @@ type server struct {
 	cutID     string
 	withhold  bool // acknowledgements
 	inventory bool
-	noStream  bool // Connect is refused
+	noStream  bool   // Connect is refused
+	untimed   bool   // grants have no deadlines: a person has to admit the device
+	refuses   string // why there is no lease
 	pending   []byte
 	sends     map[*connection]bool
 	seen      seen
@@ -238,8 +240,15 @@ func (s *server) rosterOf(version uint64) []byte {
 }
 
 func (s *server) grant(cutID string) []byte {
+	if s.untimed {
+		return s.seal(signed.TypeGrant, &cutoffv1.StandingGrant{
+			DeviceId: s.deviceID, CutId: cutID, EscrowRecipient: s.escrow.Recipient().String(),
+		}, s.lease)
+	}
 	return s.seal(signed.TypeGrant, &cutoffv1.StandingGrant{
 		DeviceId: s.deviceID, CutId: cutID, EscrowRecipient: s.escrow.Recipient().String(),
+		WarnMs: s.terms.WarnMs, SealMs: s.terms.SealMs, AtExpiry: s.terms.AtExpiry, OnTamper: s.terms.OnTamper,
+		BootTollMs: s.terms.BootTollMs,
 	}, s.lease)
 }
 
@@ -484,6 +493,11 @@ func (s *server) heard(m *cutoffv1.ConnectRequest) *cutoffv1.ConnectResponse {
 		}
 	case *cutoffv1.ConnectRequest_Lease:
 		s.seen.nonces = append(s.seen.nonces, what.Lease.GetNonce())
+		if s.refuses != "" {
+			return &cutoffv1.ConnectResponse{Message: &cutoffv1.ConnectResponse_Lease{
+				Lease: &cutoffv1.LeaseAnswer{Nonce: what.Lease.GetNonce(), Refused: s.refuses},
+			}}
+		}
 		return leaseAnswer(what.Lease.GetNonce(), s.nextLease(what.Lease.GetNonce()))
 	}
 	return nil

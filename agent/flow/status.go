@@ -35,7 +35,7 @@ func (f *Flow) keepStatus(now lease.Reading) {
 		Trust: s.trust.state.String(), Cuts: []string{}, Tamper: s.trust.tamper,
 		Version: f.config.Version, BootID: now.BootID,
 	}
-	if s.trust.number != 0 && s.trust.marked {
+	if (s.trust.number != 0 || s.trust.granted) && s.trust.marked {
 		until := now.Wall.Add(s.trust.terms.Seal - s.trust.mark.Elapsed).UTC().Truncate(time.Second)
 		next.LeaseUntil = &until
 	}

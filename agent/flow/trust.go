@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"cutoff/agent/journal"
 	"cutoff/agent/lease"
 	"cutoff/agent/order"
 	cutoffv1 "cutoff/proto/cutoff/v1"
@@ -29,8 +30,9 @@ type trust struct {
 	codes   *cutoffv1.LeaseCodes
 	mirrors []string
 	renew   time.Duration
-	// leased is set when there is a lease to miss.
-	leased bool
+	// leased is set when there is a lease to miss; granted, when the standing
+	// grant's own deadlines run: from an enrolment or a lift to the next lease.
+	leased, granted bool
 	// mark is the high-water mark; marked: it could be read.
 	mark   lease.Mark
 	marked bool
@@ -60,28 +62,32 @@ func (f *Flow) loadTrust(now lease.Reading) error {
 	t := &f.loop.trust
 	*t = trust{}
 	var err error
-	if t.leased, err = f.config.Journal.Leased(); err != nil {
+	holds, err := f.config.Journal.Holds()
+	if err != nil {
 		return err
 	}
+	t.leased = holds == journal.Lease
 	if t.raw, err = f.config.State.Lease(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.config.Log.Warn("lease cannot be read", "err", err)
 	}
 	copies, exist := f.config.State.Marks()
 	t.mark, err = lease.Newest(copies)
 	t.marked = err == nil
-	// A mark without a journal that knows of a lease: someone took the journal.
-	t.leased = t.leased || exist
 	state, err := f.knowledge(now)
 	if err != nil {
 		return err
 	}
-	if m, err := order.Lease(t.raw, state); err == nil {
+	// Under a grant, the lease before it is spent, whoever put it back.
+	m, err := order.Lease(t.raw, state)
+	if err == nil && (holds != journal.Grant || m.GetNumber() > state.HighestLease) {
 		t.take(m)
 		f.learn(m)
 		f.loadExtra()
+	} else if err := f.loadGrant(now, state, holds, exist); err != nil {
+		return err
 	}
 	// An older lease's mark in a newer lease's place was put there.
-	t.marked = t.marked && t.mark.Lease >= t.number
+	t.marked = t.marked && t.mark.Lease >= t.number && (!t.granted || t.mark.Lease >= state.HighestLease)
 	now = f.consult(now)
 	f.judge(now)
 	return nil
@@ -107,9 +113,9 @@ func (f *Flow) learn(m *cutoffv1.Lease) {
 
 func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
 
-// trustAnew starts without a lease, as after enrolment.
+// trustAnew starts from the grant that a lift brought, as after enrolment.
 func (f *Flow) trustAnew(now lease.Reading) {
-	if err := errors.Join(f.config.State.DropLease(), f.loadTrust(now)); err != nil {
+	if err := f.loadTrust(now); err != nil {
 		f.config.Log.Error("trust cannot be read", "err", err)
 	}
 	f.loop.due.ask = now.Boot
@@ -138,9 +144,9 @@ func (f *Flow) judge(now lease.Reading) {
 		t.mark = t.mark.Advance(now, t.terms.BootToll)
 	}
 	switch {
-	case !t.leased && t.number == 0:
+	case !t.leased && !t.granted && t.number == 0:
 		t.state, t.wait = lease.None, 0
-	case t.number == 0 || !t.marked:
+	case t.number == 0 && !t.granted || !t.marked:
 		t.state, t.wait = lease.Expired, 0
 	default:
 		t.state, t.wait = lease.Judge(t.terms, t.mark)
@@ -192,6 +198,9 @@ func (f *Flow) expire(now lease.Reading) {
 
 // expired asks with each copy of the standing grant.
 func (f *Flow) expired(state order.State, elapsed time.Duration) (order.Verified, error) {
+	if f.loop.trust.granted {
+		return f.outlasted(state, elapsed)
+	}
 	if t := &f.loop.trust; t.marked && t.mark.Tampered() {
 		if verified, err := order.Tampered(t.raw, state); err == nil {
 			return verified, nil
@@ -250,6 +259,7 @@ func (f *Flow) granted(answer *cutoffv1.LeaseAnswer) {
 	f.heard()
 	if answer.GetRefused() != "" {
 		f.config.Log.Info("no lease", "reason", answer.GetRefused())
+		f.withheld(answer, now)
 		return
 	}
 	m, refused := f.checkLease(answer, now)
@@ -272,7 +282,8 @@ func (f *Flow) granted(answer *cutoffv1.LeaseAnswer) {
 		f.config.Log.Error("lease not kept", "err", err)
 		return
 	}
-	s.trust.raw, s.trust.leased, s.trust.tamper, s.trust.putBack = answer.GetLease(), true, false, false
+	s.trust.raw, s.trust.leased, s.trust.granted = answer.GetLease(), true, false
+	s.trust.tamper, s.trust.putBack = false, false
 	s.trust.mark, s.trust.marked = mark, true
 	s.trust.take(m)
 	s.trust.runLonger(extra)

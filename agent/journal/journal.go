@@ -151,19 +151,35 @@ func (j *Journal) AcceptLease(number uint64) error {
 		if err := raise(meta, keyLease, number); err != nil {
 			return err
 		}
-		return putNumber(meta, keyLeased, 1)
+		return putNumber(meta, keyLeased, uint64(Lease))
 	})
 }
 
-// Leased reports whether the device holds a lease: false from enrolment or a
-// lift until the next one, when there is none to miss.
-func (j *Journal) Leased() (bool, error) {
-	var leased bool
+// Holding is what the device's trust in itself rests on.
+type Holding uint64
+
+// What it may be. A new journal holds nothing.
+const (
+	Nothing Holding = iota
+	// Lease: one was granted, and is missed if it is gone.
+	Lease
+	// Grant: the standing grant of an enrolment or a lift, until the next lease.
+	Grant
+)
+
+// Holds says what the device's trust rests on.
+func (j *Journal) Holds() (Holding, error) {
+	var holds Holding
 	err := j.db.View(func(tx *bbolt.Tx) error {
-		leased = getNumber(tx.Bucket(bucketMeta), keyLeased) == 1
+		holds = Holding(getNumber(tx.Bucket(bucketMeta), keyLeased))
 		return nil
 	})
-	return leased, err
+	return holds, err
+}
+
+// HoldGrant records that the standing grant's own deadlines run.
+func (j *Journal) HoldGrant() error {
+	return j.db.Update(func(tx *bbolt.Tx) error { return putNumber(tx.Bucket(bucketMeta), keyLeased, uint64(Grant)) })
 }
 
 func getNumber(b *bbolt.Bucket, key []byte) uint64 {

@@ -221,20 +221,24 @@ func TestReceiptsAreKeptUntilAcknowledged(t *testing.T) {
 	}
 }
 
-func TestALiftLeavesTheDeviceWithoutALeaseToMiss(t *testing.T) {
+func TestALiftLeavesTheDeviceWithItsGrantInPlaceOfALease(t *testing.T) {
 	s := newSigner(t)
 	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
-	want := func(leased bool) {
+	want := func(holds journal.Holding) {
 		t.Helper()
-		if got, err := j.Leased(); err != nil || got != leased {
-			t.Errorf("leased %v, %v; want %v", got, err, leased)
+		if got, err := j.Holds(); err != nil || got != holds {
+			t.Errorf("holds %v, %v; want %v", got, err, holds)
 		}
 	}
-	want(false)
+	want(journal.Nothing)
+	if err := j.HoldGrant(); err != nil {
+		t.Fatal(err)
+	}
+	want(journal.Grant)
 	if err := j.AcceptLease(9); err != nil {
 		t.Fatal(err)
 	}
-	want(true)
+	want(journal.Lease)
 	w, err := j.Begin(s.order(lift, "cut_1", 1))
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +246,7 @@ func TestALiftLeavesTheDeviceWithoutALeaseToMiss(t *testing.T) {
 	if err := j.Finish(w, []byte("receipt")); err != nil {
 		t.Fatal(err)
 	}
-	want(false)
+	want(journal.Grant)
 	if _, lease, err := j.Numbers(); err != nil || lease != 9 {
 		t.Errorf("highest lease %d, %v", lease, err)
 	}

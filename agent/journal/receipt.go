@@ -57,8 +57,8 @@ func (j *Journal) finish(w *Warrant, receipt []byte, due bool) error {
 			return err
 		}
 		if first && next.kind() == cutoffv1.OrderKind_ORDER_KIND_LIFT {
-			// The reserved cut is spent and the server grants anew.
-			return putNumber(tx.Bucket(bucketMeta), keyLeased, 0)
+			// The reserved cut is spent and so is the lease that names it.
+			return putNumber(tx.Bucket(bucketMeta), keyLeased, uint64(Grant))
 		}
 		return nil
 	})

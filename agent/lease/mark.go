@@ -36,7 +36,8 @@ type Witness struct {
 // Mark is the high-water mark: how much of the lease was gone when the clocks
 // were last read. It is kept on disk.
 type Mark struct {
-	// Lease is the number of the lease it belongs to.
+	// Lease is the number of the lease it belongs to; of a standing grant's mark,
+	// that of the last lease before it, or 0.
 	Lease uint64
 	// Elapsed is the time since the lease's nonce was sent.
 	Elapsed time.Duration
@@ -197,7 +198,7 @@ func Decode(raw []byte) (Mark, error) {
 	if err := json.Unmarshal(text, &k); err != nil {
 		return Mark{}, fmt.Errorf("%w: %w", errMark, err)
 	}
-	if k.Lease == 0 || k.Elapsed < 0 || k.Boot < 0 || k.Wall.IsZero() || k.Powered < 0 || k.Asked < 0 {
+	if k.Elapsed < 0 || k.Boot < 0 || k.Wall.IsZero() || k.Powered < 0 || k.Asked < 0 {
 		return Mark{}, errMark
 	}
 	return Mark{
@@ -213,18 +214,17 @@ func Decode(raw []byte) (Mark, error) {
 // Newest reads the copies of a mark and returns the one that went furthest: a
 // crash leaves one of them older or damaged.
 func Newest(copies [][]byte) (Mark, error) {
-	newest, last := Mark{}, errMark
+	newest, err := Mark{}, errMark
 	for _, raw := range copies {
-		m, err := Decode(raw)
-		if err != nil {
+		m, damaged := Decode(raw)
+		if damaged != nil {
 			continue
 		}
-		if m.after(newest) {
-			newest = m
+		if err != nil || m.after(newest) {
+			newest, err = m, nil
 		}
-		last = nil
 	}
-	return newest, last
+	return newest, err
 }
 
 func (m Mark) after(other Mark) bool {

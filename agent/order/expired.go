@@ -75,15 +75,55 @@ func checkLease(m *cutoffv1.Lease, s State) *Refused {
 	if m.GetNumber() == 0 || m.GetNumber() < s.HighestLease {
 		return refuse(Replayed, "a later lease was accepted before")
 	}
-	if m.GetWarnMs() <= 0 || m.GetSealMs() < m.GetWarnMs() || m.GetSealMs() > maxLease.Milliseconds() ||
-		m.GetRenewMs() < 0 || m.GetRenewMs() > m.GetSealMs() ||
-		m.GetBootTollMs() < 0 || m.GetBootTollMs() > maxLease.Milliseconds() {
-		return refuse(Malformed, "its deadlines are out of order")
+	if !inOrder(m) || m.GetRenewMs() < 0 || m.GetRenewMs() > m.GetSealMs() {
+		return refuse(Malformed, outOfOrder)
 	}
 	if err := checkReserved(m.GetCutId(), m.GetEscrowRecipient()); err != nil {
 		return refuse(Malformed, err.Error())
 	}
 	return nil
+}
+
+const outOfOrder = "its deadlines are out of order"
+
+// deadlines are what a lease and a standing grant share.
+type deadlines interface {
+	GetWarnMs() int64
+	GetSealMs() int64
+	GetBootTollMs() int64
+}
+
+func inOrder(m deadlines) bool {
+	return m.GetWarnMs() > 0 && m.GetSealMs() >= m.GetWarnMs() && m.GetSealMs() <= maxLease.Milliseconds() &&
+		m.GetBootTollMs() >= 0 && m.GetBootTollMs() <= maxLease.Milliseconds()
+}
+
+// Outlasted answers the warrant of a standing grant whose own deadline passed
+// before any lease came: elapsed is the time since the enrolment or the lift
+// that brought it; tampered, that somebody has had a hand in the clocks. One
+// that has no deadline never runs out.
+//
+// Errors are ErrNotExpired or ErrNoTrust.
+func Outlasted(grant []byte, s State, elapsed time.Duration, tampered bool) (Verified, error) {
+	g, err := Grant(grant, s)
+	if err != nil {
+		return Verified{}, ErrNoTrust
+	}
+	v := Verified{
+		kind: cutoffv1.OrderKind_ORDER_KIND_SEAL, cause: cutoffv1.Cause_CAUSE_EXPIRY,
+		cutID: g.GetCutId(), recipient: g.GetEscrowRecipient(),
+		dropRegainable: g.GetAtExpiry() == cutoffv1.AtExpiry_AT_EXPIRY_PURGE,
+		reason:         "no lease came in time", at: s.Now,
+	}
+	switch {
+	case g.GetSealMs() == 0:
+		return Verified{}, ErrNotExpired
+	case tampered && g.GetOnTamper() != cutoffv1.OnTamper_ON_TAMPER_REPORT:
+		v.reason = ReasonTampered
+	case elapsed < milliseconds(g.GetSealMs()):
+		return Verified{}, ErrNotExpired
+	}
+	return v, nil
 }
 
 // Grant verifies raw, an envelope of a standing grant. An error is a *Refused.
@@ -94,6 +134,9 @@ func Grant(raw []byte, s State) (*cutoffv1.StandingGrant, error) {
 	}
 	if s.DeviceID == "" || m.GetDeviceId() != s.DeviceID {
 		return nil, refuse(Foreign, "it is for another device")
+	}
+	if m.GetSealMs() != 0 && !inOrder(m) {
+		return nil, refuse(Malformed, outOfOrder)
 	}
 	if err := checkReserved(m.GetCutId(), m.GetEscrowRecipient()); err != nil {
 		return nil, refuse(Malformed, err.Error())

@@ -202,6 +202,7 @@ func TestASealWithoutANetworkIsLiftedByFiles(t *testing.T) {
 	w.cli(nil, "group", "set", "default", "--warn", "3s", "--seal", "6s", "--purge", "1h", "--renew", "1s")
 	w.restartAgent()
 	w.until("a short lease", func() bool { s := w.status(); return s.Connected && s.left() > 0 && s.left() < 7*time.Second })
+	agents := w.server.Agents
 	w.server.Kill()
 	w.until("the device sealed by itself", func() bool { s := w.status(); return len(s.Cuts) == 1 && len(w.laptop.Live(w.laptop.Root)) == 0 })
 	w.refused(w.agentSays(nil, "extend", "0123-4567-89AB-CDEF-P"), "lift")
@@ -231,4 +232,20 @@ func TestASealWithoutANetworkIsLiftedByFiles(t *testing.T) {
 	}
 	w.until("everything back", func() bool { return len(w.status().Cuts) == 0 && len(w.laptop.Same(w.before)) == 0 })
 	w.refused(w.agentSays(nil, "extend", answer), "no request")
+	// Still without a network: what came with the lift runs out as well.
+	var again []string
+	w.until("the device sealed by itself again", func() bool {
+		again = w.status().Cuts
+		return len(again) == 1 && again[0] != asked.CutID && len(w.laptop.Live(w.laptop.Root)) == 0
+	})
+	w.server.Kill()
+	if w.server, err = w.stack.Serve(w.ctx(), w.server.Data, "--agents", agents, "--console", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	w.until("both cuts lifted", func() bool {
+		var first, next cut
+		return w.server.CLI(w.ctx(), "", &first, "cut", "show", asked.CutID) == nil && first.State == "lifted" &&
+			w.server.CLI(w.ctx(), "", &next, "cut", "show", again[0]) == nil && next.State == "lifted"
+	})
+	w.until("everything back again", func() bool { return len(w.status().Cuts) == 0 && len(w.laptop.Same(w.before)) == 0 })
 }

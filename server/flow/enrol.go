@@ -138,11 +138,11 @@ func (f *Flow) answerAgain(ctx context.Context, d *device.Device, csr []byte) (E
 	if err != nil {
 		return EnrollResult{}, err
 	}
-	grant, err := f.grant(d)
-	if err != nil {
-		return EnrollResult{}, err
-	}
-	err = f.store.Update(ctx, func(tx Tx) error {
+	var g device.Group
+	err = f.store.Update(ctx, func(tx Tx) (err error) {
+		if g, err = tx.Group(ctx, d.Group); err != nil {
+			return err
+		}
 		// As next, not current: whichever of the two answers arrived is good.
 		if err := tx.SetCertificates(ctx, d.ID, d.CurrentSerial, issued.Serial); err != nil {
 			return err
@@ -152,8 +152,18 @@ func (f *Flow) answerAgain(ctx context.Context, d *device.Device, csr []byte) (E
 	if err != nil {
 		return EnrollResult{}, err
 	}
+	return f.enrolled(d, &g, issued.Chain)
+}
+
+// enrolled answers an enrolment that is durable. Whoever gets no answer asks
+// again.
+func (f *Flow) enrolled(d *device.Device, g *device.Group, chain [][]byte) (EnrollResult, error) {
+	grant, err := f.grant(d, g)
+	if err != nil {
+		return EnrollResult{}, err
+	}
 	return EnrollResult{
-		DeviceID: d.ID, Chain: issued.Chain, Grant: grant, Roster: f.authority.Roster(), Pending: d.State == device.Pending,
+		DeviceID: d.ID, Chain: chain, Grant: grant, Roster: f.authority.Roster(), Pending: d.State == device.Pending,
 	}, nil
 }
 
@@ -172,42 +182,53 @@ func (f *Flow) enrollNew(ctx context.Context, in EnrollInput, key []byte, now ti
 	}
 	d.CurrentSerial = issued.Serial
 	d.ReservedCut, d.Escrow, d.Recipient = reserved.CutID, reserved.EscrowID, reserved.Recipient
-	grant, err := f.grant(&d)
+	var g device.Group
+	err = f.store.Update(ctx, func(tx Tx) (err error) {
+		g, err = f.insertEnrolment(ctx, tx, &d, reserved, in.Secret)
+		return err
+	})
 	if err != nil {
 		return EnrollResult{}, err
 	}
-	err = f.store.Update(ctx, func(tx Tx) error { return f.insertEnrolment(ctx, tx, &d, reserved, in.Secret) })
-	if err != nil {
-		return EnrollResult{}, err
-	}
-	return EnrollResult{
-		DeviceID: d.ID, Chain: issued.Chain, Grant: grant, Roster: f.authority.Roster(), Pending: d.State == device.Pending,
-	}, nil
+	return f.enrolled(&d, &g, issued.Chain)
 }
 
-// insertEnrolment counts the use and adds the device, both or neither.
-func (f *Flow) insertEnrolment(ctx context.Context, tx Tx, d *device.Device, reserved Reservation, secret []byte) error {
+// insertEnrolment counts the use and adds the device, both or neither. The time
+// of a lease runs from here, on the device by its standing grant and here: who
+// never comes for a lease is silent too.
+func (f *Flow) insertEnrolment(
+	ctx context.Context, tx Tx, d *device.Device, reserved Reservation, secret []byte,
+) (g device.Group, err error) {
 	token, err := tokenOf(ctx, tx, secret)
 	if err != nil {
-		return err
+		return g, err
 	}
 	if err := usable(token, d.EnrolledAt); err != nil {
-		return err
+		return g, err
 	}
 	if err := tx.UseToken(ctx, token.ID); err != nil {
-		return err
+		return g, err
 	}
 	d.Group, d.EnrolledWith = token.Group, token.ID
+	if g, err = tx.Group(ctx, d.Group); err != nil {
+		return g, err
+	}
 	if err := f.sameMachine(ctx, tx, d); err != nil {
-		return err
+		return g, err
 	}
 	if err := tx.InsertDevice(ctx, *d); err != nil {
-		return err
+		return g, err
+	}
+	if d.State != device.Pending {
+		d.Silence = d.Silence.Granted(&g, time.Time{}, d.EnrolledAt)
+		if err := tx.SetSilence(ctx, d.ID, d.Silence); err != nil {
+			return g, err
+		}
 	}
 	if err := f.keepReservation(ctx, tx, d.ID, reserved); err != nil {
-		return err
+		return g, err
 	}
-	return f.record(ctx, tx, evidence.Event{
+	return g, f.record(ctx, tx, evidence.Event{
 		Kind: "device.enrolled", Actor: "token:" + token.ID, DeviceID: d.ID,
 		Fields: []evidence.Field{
 			{Name: "hostname", Value: d.Hostname}, {Name: "group", Value: d.Group}, {Name: "state", Value: string(d.State)},

@@ -213,3 +213,17 @@ func mustFail(t testing.TB, err error, kind fault.Kind, word string) {
 		t.Fatalf("got %v (kind %d), want kind %d with %q", err, fault.Of(err), kind, word)
 	}
 }
+
+// openGrant opens a standing grant as its device does.
+func (h *harness) openGrant(envelope []byte) *cutoffv1.StandingGrant {
+	h.t.Helper()
+	keys, err := signed.NewKeys(h.roster().GetLeaseKeys()...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	grant := &cutoffv1.StandingGrant{}
+	if _, err := signed.Open(envelope, signed.TypeGrant, keys, grant); err != nil {
+		h.t.Fatal(err)
+	}
+	return grant
+}

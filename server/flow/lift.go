@@ -128,7 +128,11 @@ func (f *Flow) draftLift(
 	if err := f.renewReservation(ctx, tx, c, d, next); err != nil {
 		return err
 	}
-	grant, err := f.grant(d)
+	g, err := tx.Group(ctx, d.Group)
+	if err != nil {
+		return err
+	}
+	grant, err := f.grant(d, &g)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"filippo.io/age"
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
-	"cutoff/proto/signed"
 	"cutoff/server/cut"
 	"cutoff/server/device"
 	"cutoff/server/fault"
@@ -51,17 +50,13 @@ func TestALiftOfASealedDeviceBringsEverythingBack(t *testing.T) {
 	if o.GetKind() != cutoffv1.OrderKind_ORDER_KIND_LIFT || o.GetCutId() != c.ID {
 		t.Fatalf("the device gets %v", o)
 	}
-	keys, err := signed.NewKeys(h.roster().GetLeaseKeys()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	grant := &cutoffv1.StandingGrant{}
-	if _, err := signed.Open(o.GetNextGrant(), signed.TypeGrant, keys, grant); err != nil {
-		t.Fatal(err)
-	}
+	grant := h.openGrant(o.GetNextGrant())
 	v := h.view(l.DeviceID)
 	if grant.GetDeviceId() != l.DeviceID || grant.GetCutId() == c.ID || grant.GetCutId() != v.ReservedCut || grant.GetEscrowRecipient() != v.Recipient {
 		t.Errorf("the next grant is %v", grant)
+	}
+	if day := (24 * hour).Milliseconds(); grant.GetWarnMs() != 2*day || grant.GetSealMs() != 3*day {
+		t.Errorf("the next grant runs out as %v", grant)
 	}
 	half := answerTo(o)
 	half.Complete = false

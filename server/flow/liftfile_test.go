@@ -11,6 +11,7 @@ import (
 	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/proto/signed"
 	"cutoff/server/cut"
+	"cutoff/server/device"
 	"cutoff/server/fault"
 )
 
@@ -129,4 +130,55 @@ func openKeys(t testing.TB, raw []byte, identity age.Identity) []*cutoffv1.LiftK
 		t.Fatal(err)
 	}
 	return keys.GetKeys()
+}
+
+// Without a network after a lift by file, the device seals itself again under
+// the grant that came with it. When it is back, both are there, in order: one
+// cut is over, the next stands under its own key.
+func TestASealAfterALiftByFileIsTheNextCut(t *testing.T) {
+	h := newHarness(t)
+	l := h.enrol("a")
+	id := h.view(l.DeviceID).ReservedCut
+	file, _ := liftRequest(t, l, id, nil, nil)
+	_, raw, err := h.LiftByFile(t.Context(), admin, id, "the right person", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	orders, err := signed.NewKeys(h.roster().GetOrderKeys()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, o := &cutoffv1.LiftAnswer{}, &cutoffv1.Order{}
+	if _, err := signed.Open(raw, signed.TypeLiftAnswer, orders, answer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signed.Open(answer.GetOrder(), signed.TypeOrder, orders, o); err != nil {
+		t.Fatal(err)
+	}
+	grant := h.openGrant(o.GetNextGrant())
+	if grant.GetCutId() == id || grant.GetSealMs() <= 0 {
+		t.Fatalf("the grant for next time is %v", grant)
+	}
+	again := ownSeal(l, grant.GetCutId())
+	again.LeaseNumber = 0
+	for _, r := range []*cutoffv1.Receipt{answerTo(o), again} {
+		if refused := h.receipt(l, r); refused != "" {
+			t.Fatal(refused)
+		}
+	}
+	h.want(id, cut.Lifted)
+	// Nothing is due: its cloud steps wait until somebody asks for the cut.
+	next := h.want(grant.GetCutId(), cut.Settled)
+	v := h.view(l.DeviceID)
+	if v.CutID != next.ID || v.State != device.Sealed || next.Escrow == h.cut(id).Escrow {
+		t.Errorf("the device is %s under %s, keys %s and %s", v.State, v.CutID, next.Escrow, h.cut(id).Escrow)
+	}
+	// And that one is lifted like any other, with a third key.
+	if _, err := h.Lift(t.Context(), admin, next.ID, "back"); err != nil {
+		t.Fatal(err)
+	}
+	if o := h.obey(l); o.GetKind() != cutoffv1.OrderKind_ORDER_KIND_LIFT || h.openGrant(o.GetNextGrant()).GetEscrowRecipient() == grant.GetEscrowRecipient() {
+		t.Errorf("the second lift is %v", o)
+	}
+	h.want(next.ID, cut.Lifted)
 }

@@ -6,10 +6,10 @@ import (
 
 	"filippo.io/age"
 
-	cutoffv1 "cutoff/proto/cutoff/v1"
 	"cutoff/proto/signed"
 	"cutoff/server/device"
 	"cutoff/server/escrow"
+	"cutoff/server/lease"
 )
 
 // Reservation is the cut id and escrow key for a device's next cut, whatever
@@ -79,11 +79,11 @@ func (f *Flow) escrowIdentity(ctx context.Context, tx DeviceTx, escrowID string)
 	return escrow.Identity(private)
 }
 
-// grant signs the standing grant for the device's reservation.
-func (f *Flow) grant(d *device.Device) ([]byte, error) {
-	envelope, err := signed.Seal(signed.TypeGrant, &cutoffv1.StandingGrant{
-		DeviceId: d.ID, CutId: d.ReservedCut, EscrowRecipient: d.Recipient,
-	}, f.signers.Lease)
+// grant signs the standing grant for the device's reservation, with the
+// deadlines of its group g: they hold until its first lease. A device that waits
+// for a person has none to miss.
+func (f *Flow) grant(d *device.Device, g *device.Group) ([]byte, error) {
+	envelope, err := signed.Seal(signed.TypeGrant, lease.Standing(d, g), f.signers.Lease)
 	if err != nil {
 		return nil, fmt.Errorf("sign standing grant: %w", err)
 	}

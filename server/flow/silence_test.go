@@ -428,12 +428,38 @@ func TestALiftedDeviceThatIsAwayHasTheTimeOfALease(t *testing.T) {
 	}
 }
 
-func TestNobodyIsSilentWhoNeverHadALease(t *testing.T) {
+func TestWhoNeverComesForALeaseIsSilentFromItsEnrolmentOn(t *testing.T) {
 	h := newHarnessWith(t, wide)
-	h.enrol("new")
-	h.pass(1000 * hour)
+	l := h.enrol("new")
+	h.pass(71 * hour)
+	h.watch()
 	if cuts, err := h.Cuts(t.Context(), flow.CutFilter{}); err != nil || len(cuts) > 0 {
 		t.Fatal(cuts, err)
+	}
+	h.pass(2 * hour)
+	h.watch()
+	if v := h.view(l.DeviceID); v.CutID != v.ReservedCut || v.CutID == "" {
+		t.Errorf("its cut is %q, reserved %q", v.CutID, v.ReservedCut)
+	}
+}
+
+func TestADeviceThatWaitsForAPersonIsNotSilent(t *testing.T) {
+	h := newHarnessWith(t, wide)
+	old := h.enrol("new")
+	h.pass(73 * hour)
+	h.watch()
+	h.want(h.view(old.DeviceID).ReservedCut, cut.Open)
+	again := h.enrol("new")
+	if !again.Pending {
+		t.Fatal("not pending")
+	}
+	h.pass(1000 * hour)
+	h.watch()
+	if v := h.view(again.DeviceID); v.CutID != "" {
+		t.Errorf("it was cut as %s", v.CutID)
+	}
+	if g := h.openGrant(again.Grant); g.GetSealMs() != 0 {
+		t.Errorf("its grant runs out after %d ms", g.GetSealMs())
 	}
 }
 

@@ -73,20 +73,39 @@ func Withheld(d *device.Device, standing cut.State, expired bool) Reason {
 
 // New is the lease number number for d in group g, answering nonce.
 func New(d *device.Device, g *device.Group, number uint64, nonce []byte) *cutoffv1.Lease {
-	atExpiry := cutoffv1.AtExpiry_AT_EXPIRY_SEAL
-	if g.AtExpiry == device.ExpiryPurge {
-		atExpiry = cutoffv1.AtExpiry_AT_EXPIRY_PURGE
-	}
-	onTamper := cutoffv1.OnTamper_ON_TAMPER_SEAL
-	if g.OnTamper == device.TamperReport {
-		onTamper = cutoffv1.OnTamper_ON_TAMPER_REPORT
-	}
 	return &cutoffv1.Lease{
 		DeviceId: d.ID, Number: number, Nonce: nonce,
 		WarnMs: g.Warn.Milliseconds(), SealMs: g.Seal.Milliseconds(), RenewMs: g.Renew.Milliseconds(),
-		AtExpiry: atExpiry, CutId: d.ReservedCut, EscrowRecipient: d.Recipient,
-		OnTamper: onTamper, BootTollMs: g.BootToll.Milliseconds(), Help: g.Help,
+		AtExpiry: atExpiry(g), CutId: d.ReservedCut, EscrowRecipient: d.Recipient,
+		OnTamper: onTamper(g), BootTollMs: g.BootToll.Milliseconds(), Help: g.Help,
 	}
+}
+
+// Standing is the standing grant of d in group g: what the device does once no
+// lease came in time, or the one it had cannot be read. One that a person has
+// yet to admit has nothing that runs out.
+func Standing(d *device.Device, g *device.Group) *cutoffv1.StandingGrant {
+	grant := &cutoffv1.StandingGrant{DeviceId: d.ID, CutId: d.ReservedCut, EscrowRecipient: d.Recipient}
+	if d.State == device.Pending {
+		return grant
+	}
+	grant.WarnMs, grant.SealMs, grant.BootTollMs = g.Warn.Milliseconds(), g.Seal.Milliseconds(), g.BootToll.Milliseconds()
+	grant.AtExpiry, grant.OnTamper, grant.Help = atExpiry(g), onTamper(g), g.Help
+	return grant
+}
+
+func atExpiry(g *device.Group) cutoffv1.AtExpiry {
+	if g.AtExpiry == device.ExpiryPurge {
+		return cutoffv1.AtExpiry_AT_EXPIRY_PURGE
+	}
+	return cutoffv1.AtExpiry_AT_EXPIRY_SEAL
+}
+
+func onTamper(g *device.Group) cutoffv1.OnTamper {
+	if g.OnTamper == device.TamperReport {
+		return cutoffv1.OnTamper_ON_TAMPER_REPORT
+	}
+	return cutoffv1.OnTamper_ON_TAMPER_SEAL
 }
 
 // longestHelp bounds a group's help line, in bytes: it is on a user's screen.

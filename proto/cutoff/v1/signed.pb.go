@@ -1483,8 +1483,18 @@ type StandingGrant struct {
 	DeviceId        string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
 	CutId           string                 `protobuf:"bytes,2,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
 	EscrowRecipient string                 `protobuf:"bytes,3,opt,name=escrow_recipient,json=escrowRecipient,proto3" json:"escrow_recipient,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Its own deadlines, as in a Lease: for how long the device trusts itself
+	// until its first lease, counted from the enrolment or from the lift that
+	// brought it. Without seal_ms there are none: nothing runs out before a lease
+	// was granted (a device that a person has yet to admit).
+	WarnMs        int64    `protobuf:"varint,4,opt,name=warn_ms,json=warnMs,proto3" json:"warn_ms,omitempty"`
+	SealMs        int64    `protobuf:"varint,5,opt,name=seal_ms,json=sealMs,proto3" json:"seal_ms,omitempty"`
+	AtExpiry      AtExpiry `protobuf:"varint,6,opt,name=at_expiry,json=atExpiry,proto3,enum=cutoff.v1.AtExpiry" json:"at_expiry,omitempty"`
+	OnTamper      OnTamper `protobuf:"varint,7,opt,name=on_tamper,json=onTamper,proto3,enum=cutoff.v1.OnTamper" json:"on_tamper,omitempty"`
+	BootTollMs    int64    `protobuf:"varint,8,opt,name=boot_toll_ms,json=bootTollMs,proto3" json:"boot_toll_ms,omitempty"`
+	Help          string   `protobuf:"bytes,9,opt,name=help,proto3" json:"help,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StandingGrant) Reset() {
@@ -1534,6 +1544,48 @@ func (x *StandingGrant) GetCutId() string {
 func (x *StandingGrant) GetEscrowRecipient() string {
 	if x != nil {
 		return x.EscrowRecipient
+	}
+	return ""
+}
+
+func (x *StandingGrant) GetWarnMs() int64 {
+	if x != nil {
+		return x.WarnMs
+	}
+	return 0
+}
+
+func (x *StandingGrant) GetSealMs() int64 {
+	if x != nil {
+		return x.SealMs
+	}
+	return 0
+}
+
+func (x *StandingGrant) GetAtExpiry() AtExpiry {
+	if x != nil {
+		return x.AtExpiry
+	}
+	return AtExpiry_AT_EXPIRY_UNSPECIFIED
+}
+
+func (x *StandingGrant) GetOnTamper() OnTamper {
+	if x != nil {
+		return x.OnTamper
+	}
+	return OnTamper_ON_TAMPER_UNSPECIFIED
+}
+
+func (x *StandingGrant) GetBootTollMs() int64 {
+	if x != nil {
+		return x.BootTollMs
+	}
+	return 0
+}
+
+func (x *StandingGrant) GetHelp() string {
+	if x != nil {
+		return x.Help
 	}
 	return ""
 }
@@ -2837,11 +2889,18 @@ const file_cutoff_v1_signed_proto_rawDesc = "" +
 	"\aLiftKey\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\tR\arefused\"n\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\"\xba\x02\n" +
 	"\rStandingGrant\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x15\n" +
 	"\x06cut_id\x18\x02 \x01(\tR\x05cutId\x12)\n" +
-	"\x10escrow_recipient\x18\x03 \x01(\tR\x0fescrowRecipient\"\xab\x02\n" +
+	"\x10escrow_recipient\x18\x03 \x01(\tR\x0fescrowRecipient\x12\x17\n" +
+	"\awarn_ms\x18\x04 \x01(\x03R\x06warnMs\x12\x17\n" +
+	"\aseal_ms\x18\x05 \x01(\x03R\x06sealMs\x120\n" +
+	"\tat_expiry\x18\x06 \x01(\x0e2\x13.cutoff.v1.AtExpiryR\batExpiry\x120\n" +
+	"\ton_tamper\x18\a \x01(\x0e2\x13.cutoff.v1.OnTamperR\bonTamper\x12 \n" +
+	"\fboot_toll_ms\x18\b \x01(\x03R\n" +
+	"bootTollMs\x12\x12\n" +
+	"\x04help\x18\t \x01(\tR\x04help\"\xab\x02\n" +
 	"\x05Hello\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12#\n" +
 	"\rhighest_order\x18\x02 \x01(\x04R\fhighestOrder\x12#\n" +
@@ -3053,28 +3112,30 @@ var file_cutoff_v1_signed_proto_depIdxs = []int32{
 	15, // 11: cutoff.v1.LiftRequest.headers:type_name -> cutoff.v1.LiftHeader
 	32, // 12: cutoff.v1.LiftRequest.at:type_name -> google.protobuf.Timestamp
 	18, // 13: cutoff.v1.LiftKeys.keys:type_name -> cutoff.v1.LiftKey
-	3,  // 14: cutoff.v1.Leaving.reason:type_name -> cutoff.v1.LeavingReason
-	32, // 15: cutoff.v1.Leaving.at:type_name -> google.protobuf.Timestamp
-	4,  // 16: cutoff.v1.Item.outcome:type_name -> cutoff.v1.Outcome
-	32, // 17: cutoff.v1.Item.residual_until:type_name -> google.protobuf.Timestamp
-	23, // 18: cutoff.v1.Item.identifiers:type_name -> cutoff.v1.Identifier
-	0,  // 19: cutoff.v1.Receipt.kind:type_name -> cutoff.v1.OrderKind
-	5,  // 20: cutoff.v1.Receipt.cause:type_name -> cutoff.v1.Cause
-	22, // 21: cutoff.v1.Receipt.items:type_name -> cutoff.v1.Item
-	32, // 22: cutoff.v1.Receipt.started_at:type_name -> google.protobuf.Timestamp
-	32, // 23: cutoff.v1.Receipt.finished_at:type_name -> google.protobuf.Timestamp
-	32, // 24: cutoff.v1.Refusal.at:type_name -> google.protobuf.Timestamp
-	27, // 25: cutoff.v1.Catalogue.choices:type_name -> cutoff.v1.Choices
-	28, // 26: cutoff.v1.Catalogue.files:type_name -> cutoff.v1.CatalogueFile
-	32, // 27: cutoff.v1.Catalogue.issued_at:type_name -> google.protobuf.Timestamp
-	32, // 28: cutoff.v1.Checkpoint.at:type_name -> google.protobuf.Timestamp
-	32, // 29: cutoff.v1.EvidenceRecord.at:type_name -> google.protobuf.Timestamp
-	31, // 30: cutoff.v1.EvidenceRecord.fields:type_name -> cutoff.v1.Field
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	1,  // 14: cutoff.v1.StandingGrant.at_expiry:type_name -> cutoff.v1.AtExpiry
+	2,  // 15: cutoff.v1.StandingGrant.on_tamper:type_name -> cutoff.v1.OnTamper
+	3,  // 16: cutoff.v1.Leaving.reason:type_name -> cutoff.v1.LeavingReason
+	32, // 17: cutoff.v1.Leaving.at:type_name -> google.protobuf.Timestamp
+	4,  // 18: cutoff.v1.Item.outcome:type_name -> cutoff.v1.Outcome
+	32, // 19: cutoff.v1.Item.residual_until:type_name -> google.protobuf.Timestamp
+	23, // 20: cutoff.v1.Item.identifiers:type_name -> cutoff.v1.Identifier
+	0,  // 21: cutoff.v1.Receipt.kind:type_name -> cutoff.v1.OrderKind
+	5,  // 22: cutoff.v1.Receipt.cause:type_name -> cutoff.v1.Cause
+	22, // 23: cutoff.v1.Receipt.items:type_name -> cutoff.v1.Item
+	32, // 24: cutoff.v1.Receipt.started_at:type_name -> google.protobuf.Timestamp
+	32, // 25: cutoff.v1.Receipt.finished_at:type_name -> google.protobuf.Timestamp
+	32, // 26: cutoff.v1.Refusal.at:type_name -> google.protobuf.Timestamp
+	27, // 27: cutoff.v1.Catalogue.choices:type_name -> cutoff.v1.Choices
+	28, // 28: cutoff.v1.Catalogue.files:type_name -> cutoff.v1.CatalogueFile
+	32, // 29: cutoff.v1.Catalogue.issued_at:type_name -> google.protobuf.Timestamp
+	32, // 30: cutoff.v1.Checkpoint.at:type_name -> google.protobuf.Timestamp
+	32, // 31: cutoff.v1.EvidenceRecord.at:type_name -> google.protobuf.Timestamp
+	31, // 32: cutoff.v1.EvidenceRecord.fields:type_name -> cutoff.v1.Field
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_cutoff_v1_signed_proto_init() }
