@@ -203,7 +203,10 @@ type Spec struct {
 	// Unsupported is set, with Detail, when the connector already knows that
 	// it cannot do it.
 	Unsupported bool
-	Detail      string
+	// Blocked is set, with Detail, when a person is needed before anything can be
+	// done: an account that is not found is never skipped.
+	Blocked bool
+	Detail  string
 }
 
 // Subject is whom and what a cut is about: what a connector plans from.
@@ -211,17 +214,19 @@ type Subject struct {
 	Level string
 	// PersonScope is true for a cut of a person: sign-in is blocked, all keys go.
 	PersonScope bool
-	DeviceID    string
-	Hostname    string
+	// PersonID is whom the cut is about; empty for a device that is nobody's.
+	PersonID string
+	// Cause and CutID are the cut's; OpenedAt its line: what was issued before it
+	// is to die.
+	Cause    string
+	CutID    string
+	OpenedAt time.Time
+	DeviceID string
+	Hostname string
 	// Accounts are the person's accounts at this connector; Email the person's.
 	Accounts    []string
 	Email       string
 	Credentials []Credential
-	// Certificates were ever seen on the device and have not ended: what was
-	// renewed lies there no more, but lives.
-	Certificates []device.Certificate
-	// OneCredential is set where one credential is cut, and not its device.
-	OneCredential bool
 }
 
 // Credential is one of the inventory, by non-secret names only.
