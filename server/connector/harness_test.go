@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"cutoff/server/connector"
-	"cutoff/server/device"
 	"cutoff/server/fault"
 	"cutoff/server/revoke"
 )
@@ -33,9 +32,8 @@ func newBench(t *testing.T, held map[string]string, all ...connector.Configured)
 			}
 			return token, nil
 		},
-		Seen: func(context.Context, string, string) ([]device.Certificate, bool, error) { return nil, false, nil },
-		Now:  func() time.Time { return b.now },
-		Log:  slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return b.now },
+		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,6 @@ import (
 	"cutoff/server/config"
 	"cutoff/server/connector"
 	"cutoff/server/console"
-	"cutoff/server/device"
 	"cutoff/server/flow"
 	"cutoff/server/queue"
 	"cutoff/server/store"
@@ -150,10 +149,7 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 	s.registry, err = connector.NewRegistry(connector.Config{
 		Load: s.configured,
 		Held: func(ctx context.Context, id string) (string, error) { return s.flow.HeldToken(ctx, id) },
-		Seen: func(ctx context.Context, cutID, deviceID string) ([]device.Certificate, bool, error) {
-			return s.flow.SeenCertificates(ctx, cutID, deviceID)
-		},
-		Now: time.Now, Log: s.log,
+		Now:  time.Now, Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -40,14 +40,7 @@ func (f *file) call(n document.Node, m map[string]document.Node) call {
 		m["call"].Fault("want a method and an address, like GET {base}/users (methods: %s)", strings.Join(methods, ", "))
 		return c
 	}
-	c.method = method
-	c.address = parseAddress(m["call"], rest, len(method)+1)
-	if base := c.address.base.variables(); len(base) == 1 && f.spec.bases[base[0]] == nil {
-		if text, left := f.spec.settings[base[0]]; !left || text != "" {
-			m["call"].FaultAt(1, len(method)+1, "there is no address {%s} among the settings", base[0])
-		}
-	}
-	f.vet(c.address.templates()...)
+	c.method, c.address = method, f.address(m["call"], rest, len(method)+1)
 	for _, e := range m["headers"].Entries() {
 		if !validHeader(e.Key) {
 			e.At.Fault("%q is not a header's name", e.Key)
@@ -68,6 +61,33 @@ func (f *file) call(n document.Node, m map[string]document.Node) call {
 	return c
 }
 
+// address reads an address that begins with one of the settings.
+func (f *file) address(n document.Node, text string, at int) address {
+	if text == "" {
+		return address{}
+	}
+	a := parseAddress(n, text, at)
+	if base := a.base.variables(); len(base) == 1 && f.spec.bases[base[0]] == nil {
+		if text, left := f.spec.settings[base[0]]; !left || text != "" {
+			n.FaultAt(1, at, "there is no address {%s} among the settings", base[0])
+		}
+	}
+	f.vet(a.templates()...)
+	return a
+}
+
+// templates are all of the request's but its base.
+func (c call) templates() []template {
+	list := c.address.templates()
+	for _, t := range append(c.headers, c.form...) {
+		list = append(list, t.value)
+	}
+	if c.json != nil {
+		list = append(list, c.json.templates()...)
+	}
+	return list
+}
+
 func validHeader(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		letter := r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
@@ -75,9 +95,18 @@ func validHeader(name string) bool {
 	})
 }
 
-// request renders the call; an error is errUnsafe.
-func (c call) request(bases map[string]*url.URL, v values, more url.Values) (outgoing.Request, error) {
-	u, err := c.address.url(bases, v, more)
+// request renders the call, for the next part of a list if more or at say so;
+// an error is errUnsafe.
+func (c call) request(s *spec, v values, more url.Values, at *nextAddress) (outgoing.Request, error) {
+	inForm := len(c.form) > 0
+	var query url.Values
+	if !inForm {
+		query = more
+	}
+	u, err := c.address.url(s, v, query)
+	if err == nil && at != nil {
+		u, err = at.from(u)
+	}
 	if err != nil {
 		return outgoing.Request{}, err
 	}
@@ -92,20 +121,47 @@ func (c call) request(bases map[string]*url.URL, v values, more url.Values) (out
 		}
 		r.Body = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 		r.Header.Set("Content-Type", "application/json")
-	case len(c.form) > 0:
+	case inForm:
 		form := url.Values{}
 		for _, t := range c.form {
-			form.Set(t.name, t.value.render(v))
+			text, skip, err := s.field(t.value, v)
+			if err != nil {
+				return outgoing.Request{}, err
+			}
+			if !skip {
+				form.Set(t.name, text)
+			}
+		}
+		for k := range more {
+			form.Set(k, more.Get(k))
 		}
 		r.Body = []byte(form.Encode())
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for _, t := range c.headers {
-		s, err := t.value.header(v)
+		text, err := t.value.header(v)
 		if err != nil {
 			return outgoing.Request{}, err
 		}
-		r.Header.Set(t.name, s)
+		if text != "" { // of a setting that was left out
+			r.Header.Set(t.name, text)
+		}
 	}
 	return r, nil
+}
+
+// field renders a parameter of a query or a form. One that stands for a
+// setting that was left out is left out, too; any other that is empty is
+// refused: a filter for nobody finds everybody.
+func (s *spec) field(t template, v values) (text string, skip bool, err error) {
+	for _, p := range t.parts {
+		if p.variable == "" || p.value(v) != "" {
+			continue
+		}
+		if _, setting := s.settings[p.variable]; setting {
+			return "", true, nil
+		}
+		return "", false, errUnsafe{p.variable, "empty-value"}
+	}
+	return t.render(v), false, nil
 }

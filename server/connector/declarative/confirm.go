@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"time"
 
-	"cutoff/server/connector/config"
 	"cutoff/server/connector/outgoing"
 	"cutoff/server/revoke"
 )
@@ -19,7 +17,7 @@ var errAlive = errors.New("still-there")
 func (c *Connector) Confirm(ctx context.Context, s revoke.Step) revoke.Result {
 	st := c.find(s)
 	at, err := time.Parse(time.RFC3339, s.Memo[doneAt])
-	if st == nil || st.confirm == nil || !c.spec.has(st.confirm.unless) {
+	if st == nil || st.confirm == nil || !c.holds(st.confirm.cond, c.values(s)) {
 		r := revoke.Result{Outcome: revoke.Accepted, Proof: revoke.L0, Detail: s.Detail, Residual: s.Residual, Done: true}
 		if st != nil && err == nil {
 			r.Residual = c.residualOf(st, s, at)
@@ -30,10 +28,15 @@ func (c *Connector) Confirm(ctx context.Context, s revoke.Step) revoke.Result {
 		at = c.now()
 	}
 	residual := c.residualOf(st, s, at)
-	err = c.gone(ctx, st.confirm, c.values(s), s.ID)
+	err = c.dead(ctx, st, s)
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errNothing) && st.nothing != "blocked":
 		return revoke.Result{Outcome: revoke.Verified, Proof: st.confirm.proof, Detail: s.Detail, Residual: residual, Done: true}
+	case errors.Is(err, errNothing):
+		err = statusError{verdict{outcome: actBlocked, detail: "not-found"}}
+	case errors.Is(err, errAlive) && c.now().Before(at.Add(st.confirm.within)):
+		// It may take its time; acting again would not make it faster.
+		return revoke.Result{Outcome: revoke.Retrying, Detail: errAlive.Error(), Residual: s.Residual, Done: true, Again: st.confirm.again}
 	case errors.Is(err, errAlive):
 		return revoke.Result{Outcome: revoke.Retrying, Detail: errAlive.Error(), Residual: s.Residual}
 	}
@@ -46,35 +49,56 @@ func (c *Connector) Confirm(ctx context.Context, s revoke.Step) revoke.Result {
 	return r
 }
 
-func (c *Connector) gone(ctx context.Context, f *confirm, v values, id string) error {
-	return c.pages(ctx, f.call, f.page, f.list, v, id, func(res outgoing.Response) (int, error) {
-		if slices.Contains(f.gone, res.Status) {
-			return 0, nil
+// dead reads back for every row that the confirmation's own look-ups give. No
+// row is errNothing.
+func (c *Connector) dead(ctx context.Context, st *step, s revoke.Step) error {
+	rows, err := c.subjects(ctx, st, c.values(s), s.ID)
+	if err != nil {
+		return err
+	}
+	if rows, err = c.rows(ctx, st.lookUps[:st.confirm.lookUps], rows, s.ID); err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return errNothing
+	}
+	for _, row := range rows {
+		if err := c.gone(ctx, st.confirm, row, s.ID); err != nil {
+			return err
 		}
-		if !slices.Contains(f.ok, res.Status) {
-			return 0, statusError{common(res.Status)}
+	}
+	return nil
+}
+
+func (c *Connector) gone(ctx context.Context, f *confirm, v values, id string) error {
+	return c.pages(ctx, f.call, f.page, v, id, func(res outgoing.Response) (chunk, error) {
+		doc, err := decode(res.Body)
+		if _, gone := f.gone.find(res.Status, doc, v); gone {
+			return chunk{}, nil
+		}
+		if bad := c.bad(res, f.ok, v); bad != nil {
+			return chunk{}, bad
 		}
 		if len(f.gone) > 0 && f.list == nil && len(f.expect) == 0 {
-			return 0, errAlive
+			return chunk{}, errAlive
 		}
-		doc, err := decode(res.Body)
 		if err != nil {
-			return 0, err
+			return chunk{}, err
 		}
 		if !all(f.expect, doc, v) {
-			return 0, errAlive
+			return chunk{}, errAlive
 		}
 		if f.list == nil {
-			return 0, nil
+			return chunk{}, nil
 		}
 		items, err := f.list.items(doc)
 		if err != nil {
-			return 0, err
+			return chunk{}, err
 		}
 		if slices.ContainsFunc(items, func(item any) bool { return f.alive(item, v) }) {
-			return 0, errAlive
+			return chunk{}, errAlive
 		}
-		return len(items), nil
+		return chunk{count: len(items), doc: doc}, nil
 	})
 }
 
@@ -84,42 +108,4 @@ func (f *confirm) alive(item any, v values) bool {
 		return !all(f.every, item, v)
 	}
 	return all(f.none, item, v)
-}
-
-// Check tries what changes nothing: the name resolves, the provider answers,
-// the credentials let us in, the file's own harmless requests succeed.
-func (c *Connector) Check(ctx context.Context) []config.Finding {
-	var all []config.Finding
-	if c.spec.auth.kind == "login" {
-		_, err := c.login(ctx, c.authValues())
-		f := config.Finding{Name: "sign in", OK: err == nil, Detail: "signed in"}
-		if err != nil {
-			f.Detail = verdictOf(err).detail
-		}
-		all = append(all, f)
-		if err != nil {
-			return all
-		}
-	}
-	v := c.values(revoke.Step{})
-	for _, k := range c.spec.check {
-		if !c.spec.has(k.call.address.base.variables()[0]) {
-			continue
-		}
-		f := config.Finding{Name: k.name}
-		res, err := c.do(ctx, k.call, v, nil, "check")
-		switch {
-		case err != nil:
-			f.Detail = verdictOf(err).detail
-		case !slices.Contains(k.ok, res.Status):
-			f.Detail = common(res.Status).detail
-		default:
-			f.OK, f.Detail = true, "answered "+strconv.Itoa(res.Status)
-		}
-		all = append(all, f)
-	}
-	if len(all) == 0 {
-		all = append(all, config.Finding{Name: "file", OK: true, Detail: "read; it has no request that changes nothing, so none was sent"})
-	}
-	return all
 }

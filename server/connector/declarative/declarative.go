@@ -7,6 +7,7 @@ package declarative
 
 import (
 	"cmp"
+	"crypto/tls"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ type Connector struct {
 	secrets config.Secrets
 	client  *outgoing.Client
 	now     func() time.Time
+	auth    auth
 	session session
 }
 
@@ -62,12 +64,43 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
+	made := &Connector{name: c.Name, spec: s, secrets: c.Secrets, now: c.Now}
 	out := s.outgoing
 	out.Proxy, out.Resolve = c.Outgoing.Proxy, c.Outgoing.Resolve
 	if out.Roots == nil {
 		out.Roots = c.Outgoing.Roots
 	}
-	return &Connector{name: c.Name, spec: s, secrets: c.Secrets, client: outgoing.New(out), now: c.Now}, nil
+	if problem := made.choose(&out); problem != "" {
+		return nil, fault.Problems{{Line: 1, Column: 1, Message: problem}}
+	}
+	made.client = outgoing.New(out)
+	return made, nil
+}
+
+// choose takes the way to sign in whose condition holds, and reads its keys;
+// what it returns is what is wrong with them.
+func (c *Connector) choose(out *outgoing.Config) string {
+	i := slices.IndexFunc(c.spec.auths, func(a auth) bool { return c.holds(a.cond, nil) })
+	if i < 0 {
+		return "nothing given says how to sign in: give one of the secrets " + strings.Join(c.spec.secrets, ", ")
+	}
+	c.auth = c.spec.auths[i]
+	v := c.authValues()
+	if text := c.auth.token.key.render(v); len(c.auth.token.key.parts) > 0 {
+		if _, err := parseSigner(text); err != nil {
+			return "the secret for auth's key: " + err.Error()
+		}
+	}
+	certificate, key := c.auth.certificate.render(v), c.auth.key.render(v)
+	if certificate == "" && key == "" {
+		return ""
+	}
+	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
+	if err != nil {
+		return "the client certificate and its key are not a pair in PEM"
+	}
+	out.Certificate = &pair
+	return ""
 }
 
 // Product is the provider's name as people know it.
@@ -84,29 +117,12 @@ func (c *Connector) Plan(s revoke.Subject) []revoke.Spec {
 	var specs []revoke.Spec
 	for i := range c.spec.steps {
 		st := &c.spec.steps[i]
-		if !c.spec.has(st.unless) || !st.when.covers(s) {
+		if !st.when.covers(s) {
 			continue
 		}
-		switch st.each {
-		case "cut":
-			specs = append(specs, c.planned(st, subjectValues(s)))
-		case "account":
-			for _, account := range s.Accounts {
-				v := subjectValues(s)
-				v["account"] = account
-				specs = append(specs, c.planned(st, v))
-			}
-		case "email":
-			if s.Email != "" {
-				specs = append(specs, c.planned(st, subjectValues(s)))
-			}
-		case "credential":
-			for _, k := range s.Credentials {
-				if st.when.includes(k) && !k.Held {
-					spec := c.planned(st, credentialValues(s, k))
-					spec.Residual = revoke.Residual{Until: k.Expires}
-					specs = append(specs, spec)
-				}
+		for _, one := range c.planStep(st, s) {
+			if c.holds(st.cond, one.values) {
+				specs = append(specs, c.planned(st, one))
 			}
 		}
 	}
@@ -114,27 +130,75 @@ func (c *Connector) Plan(s revoke.Subject) []revoke.Spec {
 	return specs
 }
 
-// planned is the step's spec. Its residual stays open: until the act is done,
-// nothing is known to end.
-func (c *Connector) planned(st *step, v values) revoke.Spec {
-	for k, s := range c.spec.settings {
-		if _, taken := v[k]; !taken {
-			v[k] = s
+// one is a step for one thing of a subject.
+type one struct {
+	values  values
+	blocked string
+	expires time.Time
+}
+
+func (c *Connector) planStep(st *step, s revoke.Subject) []one {
+	var all []one
+	switch st.each {
+	case "cut":
+		all = append(all, one{values: subjectValues(s)})
+	case "account":
+		list, blocked := c.planAccounts(s)
+		for _, v := range list {
+			all = append(all, one{values: v, blocked: blocked})
+		}
+	case "email":
+		if s.Email != "" {
+			all = append(all, one{values: subjectValues(s)})
+		}
+	case "credential":
+		for _, k := range s.Credentials {
+			if st.when.includes(k) && !k.Held {
+				all = append(all, one{values: credentialValues(s, k), expires: k.Expires})
+			}
 		}
 	}
-	params := map[string]string{}
+	return all
+}
+
+// with is v and what settings stand for.
+func (c *Connector) with(v values) values {
+	all := make(values, len(v)+len(c.spec.settings))
+	for k, s := range c.spec.settings {
+		all[k] = s
+	}
+	for name, u := range c.spec.bases {
+		all[name+".host"] = u.Hostname()
+	}
 	for k, s := range v {
-		if _, setting := c.spec.settings[k]; !setting && s != "" {
+		if _, setting := c.spec.settings[k]; !setting {
+			all[k] = s
+		}
+	}
+	return all
+}
+
+// planned is the step's spec. Its residual stays open: until the act is done,
+// nothing is known to end.
+func (c *Connector) planned(st *step, o one) revoke.Spec {
+	params := map[string]string{}
+	for k, s := range o.values {
+		if s != "" {
 			params[k] = s
 		}
 	}
 	undo := st.undo
-	if u := c.undoOf(st); undo == revoke.UndoFull && (u == nil || !c.spec.has(u.unless)) {
+	if u := c.undoOf(st); undo == revoke.UndoFull && (u == nil || !c.holds(u.cond, o.values)) {
 		undo = revoke.UndoNone
+	}
+	v := c.with(o.values)
+	if v["account"] == "" {
+		v["account"] = nobody(v)
 	}
 	return revoke.Spec{
 		Connector: c.name, Action: st.action, Target: st.target.render(v), Params: params,
-		Scope: st.scope, Undo: undo, Rank: st.rank,
+		Scope: st.scope, Undo: undo, Rank: st.rank, Residual: revoke.Residual{Until: o.expires},
+		Blocked: o.blocked != "", Detail: o.blocked,
 	}
 }
 
@@ -148,7 +212,8 @@ func (c *Connector) undoOf(st *step) *step {
 }
 
 func (w when) covers(s revoke.Subject) bool {
-	return (len(w.levels) == 0 || slices.Contains(w.levels, s.Level)) && (w.person == nil || *w.person == s.PersonScope)
+	return (len(w.levels) == 0 || slices.Contains(w.levels, s.Level)) && (w.person == nil || *w.person == s.PersonScope) &&
+		(w.device == nil || *w.device == (s.DeviceID != ""))
 }
 
 func (w when) includes(k revoke.Credential) bool {
@@ -159,10 +224,17 @@ func (w when) includes(k revoke.Credential) bool {
 }
 
 func subjectValues(s revoke.Subject) values {
-	return values{
-		"email": s.Email, "device": s.DeviceID, "hostname": s.Hostname, "level": s.Level,
-		"credentials": credentialList(s.Credentials),
+	v := values{
+		"email": s.Email, "device": s.DeviceID, "hostname": s.Hostname, "level": s.Level, "person": s.PersonID, "cause": s.Cause,
+		"scope": "device", "credentials": credentialList(s.Credentials),
 	}
+	if s.PersonScope {
+		v["scope"] = "person"
+	}
+	if !s.OpenedAt.IsZero() {
+		v["cut_time"] = s.OpenedAt.UTC().Format(time.RFC3339)
+	}
+	return v
 }
 
 // credentialList is what a webhook tells of a device's credentials: types and
@@ -207,7 +279,7 @@ func (c *Connector) UndoSpecs(s revoke.Step) []revoke.Spec {
 			continue
 		}
 		u := c.undoOf(st)
-		if u == nil || !c.spec.has(u.unless) {
+		if u == nil || !c.holds(u.cond, c.values(s)) {
 			return nil
 		}
 		return []revoke.Spec{{
@@ -234,19 +306,17 @@ func (c *Connector) find(s revoke.Step) *step {
 
 // values are what the step's requests may use.
 func (c *Connector) values(s revoke.Step) values {
-	v := values{}
-	for k, x := range c.spec.settings {
-		v[k] = x
-	}
-	for k, x := range s.Params {
-		if _, setting := c.spec.settings[k]; !setting {
-			v[k] = x
-		}
-	}
+	v := c.with(s.Params)
 	v["action"], v["target"], v["step"], v["cut"] = s.Action, s.Target, s.ID, s.CutID
-	v["now"] = c.now().UTC().Format(time.RFC3339)
+	v["now"] = c.stamp()
+	if v["cut_time"] == "" {
+		v["cut_time"] = v["now"]
+	}
 	if strings.TrimSpace(v["credentials"]) == "" {
 		v["credentials"] = "[]"
 	}
 	return v
 }
+
+// stamp is now, as values have it.
+func (c *Connector) stamp() string { return c.now().UTC().Format(time.RFC3339) }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -104,68 +103,6 @@ func scalar(v any) (string, bool) {
 	default:
 		return "", false
 	}
-}
-
-// test is one condition on a place of a document.
-type test struct {
-	path   jsonPath
-	absent bool
-	empty  bool
-	any    []template
-	// literal values compare with their type: true is not "true".
-	typed []string
-}
-
-// parseTests reads {path: value}: a value, a list of allowed ones, ~ for
-// absent or null, or [] for an empty list.
-func parseTests(n document.Node) []test {
-	var tests []test
-	for _, e := range n.Entries() {
-		t := test{path: parsePath(e.At, e.Key)}
-		nodes := []document.Node{e.Value}
-		if e.Value.Form() == document.List {
-			nodes = e.Value.List()
-			t.empty = len(nodes) == 0
-		}
-		for _, c := range nodes {
-			switch c.Form() {
-			case document.Map, document.List:
-				c.Fault("want a value, a list of values, [] or ~")
-			case document.Null, document.Absent:
-				t.absent = true
-			case document.Text:
-				t.any = append(t.any, parseTemplate(c, c.Text(), 0))
-			default:
-				t.typed = append(t.typed, c.Text())
-			}
-		}
-		tests = append(tests, t)
-	}
-	return tests
-}
-
-func (t test) holds(doc any, v values) bool {
-	got, ok := t.path.find(doc)
-	if !ok || got == nil {
-		return t.absent
-	}
-	if list, isList := got.([]any); isList {
-		return t.empty && len(list) == 0
-	}
-	text, ok := scalar(got)
-	if !ok {
-		return false
-	}
-	if _, isText := got.(string); isText {
-		return slices.ContainsFunc(t.any, func(want template) bool { return want.render(v) == text })
-	}
-	// A template may name a number (an id found before).
-	return slices.Contains(t.typed, text) ||
-		slices.ContainsFunc(t.any, func(want template) bool { return len(want.variables()) > 0 && want.render(v) == text })
-}
-
-func all(tests []test, doc any, v values) bool {
-	return !slices.ContainsFunc(tests, func(t test) bool { return !t.holds(doc, v) })
 }
 
 // items returns the list at path.

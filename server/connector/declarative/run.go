@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -30,8 +29,7 @@ func (c *Connector) Revoke(ctx context.Context, s revoke.Step) revoke.Result {
 	if st == nil {
 		return revoke.Result{Outcome: revoke.Blocked, Detail: "action-not-in-file", Residual: s.Residual}
 	}
-	v := c.values(s)
-	rows, err := c.rows(ctx, st, v, s.ID)
+	rows, err := c.targets(ctx, st, s)
 	if err != nil {
 		return c.failed(err, s)
 	}
@@ -80,7 +78,7 @@ func (c *Connector) acted(st *step, s revoke.Step, detail string) revoke.Result 
 		Residual: c.residualOf(st, s, at),
 		Memo:     map[string]string{doneAt: at.UTC().Format(time.RFC3339)},
 	}
-	if st.confirm != nil && c.spec.has(st.confirm.unless) {
+	if st.confirm != nil && c.holds(st.confirm.cond, c.values(s)) {
 		r.Outcome, r.Proof, r.Again = revoke.Retrying, "", st.confirm.after
 	}
 	return r
@@ -139,65 +137,28 @@ func (v verdict) result(s revoke.Step, done, of int) revoke.Result {
 	return r
 }
 
+// actOn does a row's acts in order, and stops at the first that does not
+// succeed. None that applies means that nothing is left to do.
 func (c *Connector) actOn(ctx context.Context, st *step, v values, id string) verdict {
-	res, err := c.do(ctx, st.act.call, v, nil, id)
-	if err != nil {
-		return verdictOf(err)
-	}
-	return st.act.judge(res, v)
-}
-
-// judge says what the answer's status, and where the file asks what its body
-// says, mean.
-func (a act) judge(res outgoing.Response, v values) verdict {
-	word := func(s string) string { return s + " (" + strconv.Itoa(res.Status) + ")" }
-	switch {
-	case slices.Contains(a.already, res.Status):
-		return verdict{outcome: actAlready}
-	case slices.Contains(a.ok, res.Status):
-		if len(a.says) == 0 {
-			return verdict{outcome: actDone}
+	whole := verdict{outcome: actAlready}
+	for _, a := range st.acts {
+		if !c.holds(a.cond, v) {
+			continue
 		}
-		doc, err := decode(res.Body)
+		res, err := c.do(ctx, a.call, v, nil, nil, id)
 		if err != nil {
-			return verdict{outcome: actRetry, detail: word("answer-malformed")}
+			return verdictOf(err)
 		}
-		if !all(a.says, doc, v) {
-			return verdict{outcome: actRetry, detail: word("answer-says-no")}
+		one := c.judge(a, res, v)
+		switch one.outcome {
+		case actDone:
+			whole.outcome = actDone
+		case actAlready:
+		default:
+			return one
 		}
-		return verdict{outcome: actDone}
-	case slices.Contains(a.retry, res.Status):
-		return verdict{outcome: actRetry, detail: word("provider-error")}
-	case slices.Contains(a.unsupported, res.Status):
-		return verdict{outcome: actUnsupported, detail: word("unsupported")}
-	case slices.Contains(a.blocked, res.Status):
-		return verdict{outcome: actBlocked, detail: word("blocked")}
 	}
-	return common(res.Status)
-}
-
-// common is what a status means where the file does not say.
-func common(status int) verdict {
-	word := func(s string) string { return s + " (" + strconv.Itoa(status) + ")" }
-	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return verdict{outcome: actBlocked, detail: word("denied")}
-	case status == http.StatusNotFound, status == http.StatusGone:
-		return verdict{outcome: actBlocked, detail: word("not-found")}
-	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusConflict,
-		status == http.StatusPreconditionFailed, status == http.StatusLocked:
-		return verdict{outcome: actRetry, detail: word("provider-busy")}
-	case status == http.StatusNotImplemented:
-		return verdict{outcome: actUnsupported, detail: word("unsupported")}
-	case status >= 500:
-		return verdict{outcome: actRetry, detail: word("provider-error")}
-	case status >= 300 && status < 400:
-		return verdict{outcome: actBlocked, detail: word("redirected")}
-	case status >= 200 && status < 300:
-		return verdict{outcome: actRetry, detail: word("unexpected-status")}
-	default:
-		return verdict{outcome: actBlocked, detail: word("refused")}
-	}
+	return whole
 }
 
 // verdictOf is what it means that there is no answer.
@@ -207,12 +168,15 @@ func verdictOf(err error) verdict {
 		unsafe errUnsafe
 		login  errLogin
 	)
+	var status statusError
 	switch {
+	case errors.As(err, &status):
+		return status.verdict
 	case errors.As(err, &unsafe):
 		return verdict{outcome: actBlocked, detail: unsafe.Error()}
 	case errors.As(err, &login):
 		v := common(login.status)
-		if login.status < 300 {
+		if login.status < 300 || login.status == http.StatusNotFound {
 			v = verdict{outcome: actBlocked}
 		}
 		v.detail, v.stop = login.Error(), true
@@ -237,17 +201,13 @@ type statusError struct{ verdict verdict }
 func (e statusError) Error() string { return e.verdict.detail }
 
 func (c *Connector) failed(err error, s revoke.Step) revoke.Result {
-	var status statusError
-	if errors.As(err, &status) {
-		return status.verdict.result(s, 0, 1)
-	}
 	return verdictOf(err).result(s, 0, 1)
 }
 
-// do sends one call. A login whose cookie died is renewed once.
-func (c *Connector) do(ctx context.Context, call call, v values, more url.Values, id string) (outgoing.Response, error) {
+// do sends one call. A proof that died (a cookie, a token) is renewed once.
+func (c *Connector) do(ctx context.Context, call call, v values, more url.Values, at *nextAddress, id string) (outgoing.Response, error) {
 	for again := range 2 {
-		r, err := call.request(c.spec.bases, v, more)
+		r, err := call.request(c.spec, v, more, at)
 		if err != nil {
 			return outgoing.Response{}, err
 		}
@@ -259,110 +219,12 @@ func (c *Connector) do(ctx context.Context, call call, v values, more url.Values
 		if err != nil {
 			return outgoing.Response{}, err
 		}
-		if c.spec.auth.kind == "login" && again == 0 && (res.Status == http.StatusUnauthorized || res.Status == http.StatusForbidden) {
+		died := res.Status == http.StatusUnauthorized || c.auth.kind == "login" && res.Status == http.StatusForbidden
+		if again == 0 && c.auth.kept() && died {
 			c.session.drop(used)
 			continue
 		}
 		return res, nil
 	}
 	return outgoing.Response{}, errAnswer
-}
-
-// rows runs the look-ups, each for every row found so far, and returns the
-// values of each thing to act on.
-func (c *Connector) rows(ctx context.Context, st *step, v values, id string) ([]values, error) {
-	rows := []values{v}
-	for _, l := range st.lookUps {
-		var next []values
-		for _, row := range rows {
-			found, err := c.lookUp(ctx, l, row, id)
-			if err != nil {
-				return nil, err
-			}
-			if next = append(next, found...); len(next) > maxRows {
-				return nil, statusError{verdict{outcome: actBlocked, detail: "too-many-found"}}
-			}
-		}
-		rows = next
-	}
-	return rows, nil
-}
-
-func (c *Connector) lookUp(ctx context.Context, l lookUp, v values, id string) ([]values, error) {
-	var rows []values
-	err := c.pages(ctx, l.call, l.page, l.list, v, id, func(res outgoing.Response) (int, error) {
-		if slices.Contains(l.nothing, res.Status) {
-			return 0, nil
-		}
-		if !slices.Contains(l.ok, res.Status) {
-			return 0, statusError{common(res.Status)}
-		}
-		doc, err := decode(res.Body)
-		if err != nil {
-			return 0, err
-		}
-		items := []any{doc}
-		if l.list != nil {
-			if items, err = l.list.items(doc); err != nil {
-				return 0, err
-			}
-		}
-		for _, item := range items {
-			if !all(l.match, item, v) {
-				continue
-			}
-			row, err := l.row(item, v)
-			if err != nil {
-				return 0, err
-			}
-			if rows = append(rows, row); len(rows) > maxRows {
-				return 0, statusError{verdict{outcome: actBlocked, detail: "too-many-found"}}
-			}
-		}
-		return len(items), nil
-	})
-	return rows, err
-}
-
-// row is v and what the look-up takes from item. Something that was found but
-// has no name to act on is an answer we do not understand.
-func (l lookUp) row(item any, v values) (values, error) {
-	row := make(values, len(v)+len(l.take))
-	for k, s := range v {
-		row[k] = s
-	}
-	for _, t := range l.take {
-		got, ok := t.path.find(item)
-		if !ok {
-			return nil, errAnswer
-		}
-		text, ok := scalar(got)
-		if !ok || text == "" {
-			return nil, errAnswer
-		}
-		row[t.variable] = text
-	}
-	return row, nil
-}
-
-// pages calls once, or as often as the list has parts. each returns how many
-// entries its part had.
-func (c *Connector) pages(
-	ctx context.Context, call call, p *page, list *jsonPath, v values, id string, each func(outgoing.Response) (int, error),
-) error {
-	for n := range maxPages {
-		var more url.Values
-		if p != nil && list != nil {
-			more = url.Values{p.from: {strconv.Itoa(p.first + n*p.of)}, p.size: {strconv.Itoa(p.of)}}
-		}
-		res, err := c.do(ctx, call, v, more, id)
-		if err != nil {
-			return err
-		}
-		count, err := each(res)
-		if err != nil || more == nil || count < p.of {
-			return err
-		}
-	}
-	return statusError{verdict{outcome: actBlocked, detail: "too-many-found"}}
 }

@@ -12,7 +12,7 @@ import (
 
 // use reads a file that only fills in the settings of a shipped entry.
 func (f *file) use(root map[string]document.Node) {
-	for _, key := range []string{"auth", "check", "steps", "undos", "secrets"} {
+	for _, key := range definitionKeys[1:] {
 		if !root[key].Missing() {
 			root[key].Fault("%s comes from the entry that use names; a file of your own leaves use out", key)
 		}
@@ -24,16 +24,27 @@ func (f *file) use(root map[string]document.Node) {
 		return
 	}
 	entry := document.Read([]byte(text), config.MaxBytes)
-	fields := entry.Root.Map("product", "needs", "secrets", "auth", "check", "steps", "undos")
+	fields := entry.Root.Map(append([]string{"needs"}, definitionKeys...)...)
 	needs := map[string]need{}
 	for _, n := range needsOf(fields["needs"]) {
 		needs[n.key] = n
+	}
+	for key, n := range needs {
+		if n.address {
+			f.spec.addresses = append(f.spec.addresses, key)
+		}
 	}
 	f.settings(root["settings"].Entries(), needs)
 	for _, key := range slices.Sorted(maps.Keys(needs)) {
 		n := needs[key]
 		if _, given := f.spec.settings[key]; given || f.spec.bases[key] != nil {
 			continue
+		}
+		if n.address && n.fallback != "" {
+			if u, err := url.Parse(n.fallback); err == nil {
+				f.spec.bases[key] = u
+				continue
+			}
 		}
 		f.spec.settings[key] = n.fallback
 		if n.fallback == "" && !n.optional {

@@ -1,9 +1,9 @@
 package declarative
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,25 +25,6 @@ type part struct {
 	literal   string
 	variable  string
 	functions []string
-}
-
-// functions change a value before it is escaped for its place.
-var functions = map[string]func(string) string{
-	"lower":  strings.ToLower,
-	"quoted": quoted,
-	// parsed puts JSON in, not text; it stands alone in a body.
-	"parsed": func(s string) string { return s },
-}
-
-// quoted is s as a JSON text, as SCIM filters and many query languages take it.
-func quoted(s string) string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if e.Encode(s) != nil {
-		return `""`
-	}
-	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // parseTemplate reads text, which stands at bytes into n's text.
@@ -94,7 +75,7 @@ func parseVariable(s string) (part, error) {
 	}
 	for _, f := range p.functions {
 		if functions[f] == nil {
-			return p, fmt.Errorf("{%s}: no function %q (there are lower, parsed, quoted)", s, f)
+			return p, fmt.Errorf("{%s}: no function %q (there are %s)", s, f, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
 		}
 	}
 	return p, nil
@@ -134,7 +115,7 @@ func (t template) render(v values) string {
 func (p part) value(v values) string {
 	s := v[p.variable]
 	for _, f := range p.functions {
-		s = functions[f](s)
+		s = functions[f](s, v)
 	}
 	return s
 }
@@ -258,26 +239,32 @@ func (a address) templates() []template {
 }
 
 // url renders the address below its base.
-func (a address) url(bases map[string]*url.URL, v values, more url.Values) (*url.URL, error) {
-	base := bases[a.base.parts[0].variable]
+func (a address) url(s *spec, v values, more url.Values) (*url.URL, error) {
+	base := s.bases[a.base.parts[0].variable]
 	if base == nil {
 		return nil, errUnsafe{a.base.parts[0].variable, "no-such-address"}
 	}
 	u := *base
 	plain, escaped := strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.EscapedPath(), "/")
 	for _, t := range a.segments {
-		s, err := t.segment(v)
+		text, err := t.segment(v)
 		if err != nil {
 			return nil, err
 		}
-		plain, escaped = plain+"/"+s, escaped+"/"+url.PathEscape(s)
+		plain, escaped = plain+"/"+text, escaped+"/"+url.PathEscape(text)
 	}
 	if len(a.segments) > 0 {
 		u.Path, u.RawPath = plain, escaped
 	}
 	var query []string
 	for _, p := range a.query {
-		query = append(query, url.QueryEscape(p.key.render(v))+"="+url.QueryEscape(p.value.render(v)))
+		text, skip, err := s.field(p.value, v)
+		if err != nil {
+			return nil, err
+		}
+		if !skip {
+			query = append(query, url.QueryEscape(p.key.render(v))+"="+url.QueryEscape(text))
+		}
 	}
 	for _, k := range slices.Sorted(keysOf(more)) {
 		query = append(query, url.QueryEscape(k)+"="+url.QueryEscape(more.Get(k)))

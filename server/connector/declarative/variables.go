@@ -10,7 +10,7 @@ import (
 // subjectVariables are what a step's requests know of whom and what it is
 // about; id.KIND is an identifier of the credential.
 var subjectVariables = []string{
-	"account", "email", "device", "hostname", "level", "action", "target", "step", "cut", "now",
+	"account", "email", "device", "hostname", "level", "action", "target", "step", "cut", "now", "cut_time", "cause", "scope", "person",
 	"credential", "product", "path", "credentials",
 }
 
@@ -47,6 +47,9 @@ func (f *file) unknown(name string) string {
 	if _, ok := f.spec.settings[name]; ok {
 		return ""
 	}
+	if base, ok := strings.CutSuffix(name, ".host"); ok && (f.spec.bases[base] != nil || f.spec.needsAddress(base)) {
+		return ""
+	}
 	if f.spec.bases[name] != nil {
 		return "{" + name + "} is an address: it can only begin one"
 	}
@@ -78,7 +81,7 @@ func (f *file) template(n document.Node) template {
 func (f *file) tests(n document.Node) []test {
 	list := parseTests(n)
 	for _, t := range list {
-		f.vet(t.any...)
+		f.vet(t.templates()...)
 	}
 	return list
 }

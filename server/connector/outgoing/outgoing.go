@@ -56,6 +56,8 @@ type Config struct {
 	Allow Allow
 	// Roots replaces the system's certificate authorities.
 	Roots *x509.CertPool
+	// Certificate is this side's of each TLS connection, if the provider asks.
+	Certificate *tls.Certificate
 	// Proxy finds the proxy of a request; http.ProxyFromEnvironment if nil.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Resolve looks a host up; the system's resolver if nil.
@@ -107,12 +109,16 @@ func New(config Config) *Client {
 	if c.proxy == nil {
 		c.proxy = http.ProxyFromEnvironment
 	}
+	secure := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: config.Roots}
+	if config.Certificate != nil {
+		secure.Certificates = []tls.Certificate{*config.Certificate}
+	}
 	c.http = &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  c.proxy,
 			DialContext:            c.dial,
 			ForceAttemptHTTP2:      true,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: config.Roots},
+			TLSClientConfig:        secure,
 			TLSHandshakeTimeout:    l.Timeout,
 			ResponseHeaderTimeout:  l.Timeout,
 			MaxResponseHeaderBytes: 64 << 10,
