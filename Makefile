@@ -19,9 +19,11 @@ NFPM         := v2.43.0
 
 # What the tests and the demo need besides Go, a C compiler, git and node.
 PACKAGES     := gnome-keyring dbus dbus-daemon libsecret-tools glewlwyd sqlite3 chromium openssh-client \
-                swtpm libkf5wallet-bin libqca-qt5-2-plugins keepassxc krb5-user krb5-kdc krb5-admin-server sssd-kcm keyutils
+                swtpm libkf5wallet-bin libqca-qt5-2-plugins keepassxc krb5-user krb5-kdc krb5-admin-server sssd-kcm keyutils \
+                openssh-server slapd ldap-utils
 NEEDED       := gnome-keyring-daemon dbus-daemon secret-tool glewlwyd sqlite3 chromium ssh-keygen \
-                swtpm kwalletd5 keepassxc kinit krb5kdc kadmin.local /usr/libexec/sssd/sssd_kcm keyctl
+                swtpm kwalletd5 keepassxc kinit krb5kdc kadmin.local /usr/libexec/sssd/sssd_kcm keyctl \
+                /usr/sbin/sshd /usr/sbin/slapd ldapwhoami
 
 .PHONY: help
 help: ## show what can be made
@@ -142,8 +144,17 @@ $(OIDC_PROVIDER):
 	cd $@.part && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@mv $@.part $@
 
+# smallstep's CA, for its connector's tests.
+STEP_CA      := $(CACHE)/step-ca-v0.30.2
+export CUTOFF_STEP_CA := $(STEP_CA)/step-ca
+
+$(STEP_CA):
+	@rm -rf $@.part
+	CGO_ENABLED=0 GOBIN=$@.part go install github.com/smallstep/certificates/cmd/step-ca@v0.30.2
+	@mv $@.part $@
+
 .PHONY: setup
-setup: $(OIDC_PROVIDER) ## install what the tests need, as far as this user may
+setup: $(OIDC_PROVIDER) $(STEP_CA) ## install what the tests need, as far as this user may
 	@missing=; for t in $(NEEDED); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

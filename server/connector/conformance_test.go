@@ -78,6 +78,7 @@ func providers() []provider {
 			name: "gtr", kind: "gtr", action: "global-token-revocation", subject: alice(), outcome: revoke.Accepted, proof: revoke.L0,
 			config: "endpoint: BASE/revoke\nsubject: email\nauth: bearer\naccess_token_life: 1h\n", fake: fakeGTR,
 		},
+		stepCA(),
 	}
 }
 

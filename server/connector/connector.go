@@ -18,6 +18,7 @@ import (
 	"cutoff/server/connector/gtr"
 	"cutoff/server/connector/oidc"
 	"cutoff/server/connector/outgoing"
+	"cutoff/server/connector/stepca"
 	"cutoff/server/fault"
 	"cutoff/server/revoke"
 )
@@ -84,6 +85,15 @@ func kinds() []kind {
 			}
 			return made, nil
 		}},
+		{"step-ca", "step-ca: X.509 and SSH certificates, by their serials", stepca.Inspect, stepca.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
+			made, problems := stepca.New(c.Config, stepca.Config{
+				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing, Seen: r.config.Seen,
+			})
+			if len(problems) > 0 {
+				return nil, problems
+			}
+			return made, nil
+		}},
 	}
 }
 
@@ -121,6 +131,9 @@ type Config struct {
 	Load func(ctx context.Context) ([]Configured, error)
 	// Held gives the token of a credential that the server holds.
 	Held func(ctx context.Context, credentialID string) (string, error)
+	// Seen gives the certificates that were ever seen on a device, and whether it
+	// has answered a cut.
+	Seen stepca.Seen
 	Now  func() time.Time
 	Log  *slog.Logger
 	// Outgoing is for tests; zero otherwise.
@@ -145,8 +158,8 @@ type entry struct {
 
 // NewRegistry makes an empty registry; call Reload.
 func NewRegistry(config Config) (*Registry, error) {
-	if config.Load == nil || config.Held == nil || config.Now == nil || config.Log == nil {
-		return nil, errors.New("connector registry: Load, Held, Now and Log are required")
+	if config.Load == nil || config.Held == nil || config.Seen == nil || config.Now == nil || config.Log == nil {
+		return nil, errors.New("connector registry: Load, Held, Seen, Now and Log are required")
 	}
 	r := &Registry{config: config}
 	r.all.Store(&map[string]entry{})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cutoff/server/connector"
+	"cutoff/server/device"
 	"cutoff/server/fault"
 	"cutoff/server/revoke"
 )
@@ -32,8 +33,9 @@ func newBench(t *testing.T, held map[string]string, all ...connector.Configured)
 			}
 			return token, nil
 		},
-		Now: func() time.Time { return b.now },
-		Log: slog.New(slog.DiscardHandler),
+		Seen: func(context.Context, string, string) ([]device.Certificate, bool, error) { return nil, false, nil },
+		Now:  func() time.Time { return b.now },
+		Log:  slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

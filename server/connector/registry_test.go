@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cutoff/server/connector"
+	"cutoff/server/device"
 	"cutoff/server/fault"
 	"cutoff/server/revoke"
 )
@@ -29,6 +30,7 @@ func TestRegistryStopsOnlyTheConnectorThatIsOfNoUse(t *testing.T) {
 	r, err := connector.NewRegistry(connector.Config{
 		Load: func(context.Context) ([]connector.Configured, error) { return all, failing },
 		Held: func(context.Context, string) (string, error) { return "", errors.New("none") },
+		Seen: func(context.Context, string, string) ([]device.Certificate, bool, error) { return nil, false, nil },
 		Now:  time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"cutoff/server/config"
 	"cutoff/server/connector"
 	"cutoff/server/console"
+	"cutoff/server/device"
 	"cutoff/server/flow"
 	"cutoff/server/queue"
 	"cutoff/server/store"
@@ -149,7 +150,10 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 	s.registry, err = connector.NewRegistry(connector.Config{
 		Load: s.configured,
 		Held: func(ctx context.Context, id string) (string, error) { return s.flow.HeldToken(ctx, id) },
-		Now:  time.Now, Log: s.log,
+		Seen: func(ctx context.Context, cutID, deviceID string) ([]device.Certificate, bool, error) {
+			return s.flow.SeenCertificates(ctx, cutID, deviceID)
+		},
+		Now: time.Now, Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (f *Flow) subject(ctx context.Context, tx Tx, t target, level cut.Level) (r
 	switch {
 	case t.credential != nil:
 		s.Credentials = named([]device.Credential{*t.credential})
-		s.DeviceID = t.credential.DeviceID
+		s.DeviceID, s.OneCredential = t.credential.DeviceID, true
 	case t.device != nil:
 		err := f.deviceSubject(ctx, tx, t, &s, accounts)
 		return s, accounts, err
@@ -87,6 +87,9 @@ func (f *Flow) deviceSubject(ctx context.Context, tx Tx, t target, s *revoke.Sub
 	s.DeviceID, s.Hostname = t.device.ID, t.device.Hostname
 	found, err := f.credentialsOn(ctx, tx, t)
 	if err != nil {
+		return err
+	}
+	if s.Certificates, err = tx.Certificates(ctx, t.device.ID, f.now()); err != nil {
 		return err
 	}
 	if t.device.PersonID == "" {

@@ -227,6 +227,11 @@ type Subject struct {
 	Accounts    []string
 	Email       string
 	Credentials []Credential
+	// Certificates were ever seen on the device and have not ended: what was
+	// renewed lies there no more, but lives.
+	Certificates []device.Certificate
+	// OneCredential is set where one credential is cut, and not its device.
+	OneCredential bool
 }
 
 // Credential is one of the inventory, by non-secret names only.
