@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -229,8 +230,10 @@ func (r *Registry) Check(kindName, text string, secrets []string) (product strin
 	if len(problems) > 0 || secrets == nil {
 		return product, problems
 	}
-	for _, name := range needed {
-		if !slices.Contains(secrets, name) {
+	for i, name := range needed {
+		var may bool
+		needed[i], may = strings.CutSuffix(name, config.MayLack)
+		if name = needed[i]; !may && !slices.Contains(secrets, name) {
 			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: fmt.Sprintf("secret %q is not given", name)})
 		}
 	}

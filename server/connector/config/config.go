@@ -18,6 +18,10 @@ import (
 // MaxBytes bounds a connector's file.
 const MaxBytes = 256 << 10
 
+// MayLack ends the name of a secret that a file can do without, where an
+// inspection lists the names.
+const MayLack = "?"
+
 // Secrets are the values a connector's file refers to by name.
 type Secrets map[string]string
 

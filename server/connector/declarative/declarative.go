@@ -47,7 +47,13 @@ func Inspect(text string) (product string, secrets []string, problems fault.Prob
 	if s == nil || len(problems) > 0 {
 		return "", nil, problems
 	}
-	return s.product, s.secrets, nil
+	for _, name := range s.secrets {
+		if slices.Contains(s.optional, name) {
+			name += config.MayLack
+		}
+		secrets = append(secrets, name)
+	}
+	return s.product, secrets, nil
 }
 
 // New makes a connector of a file, or says what is wrong with it.
