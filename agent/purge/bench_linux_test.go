@@ -26,6 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == purge.ChildArg {
 		dyingChild()
+		trustingChild()
 		os.Exit(purge.ChildMain(os.Args[2:]))
 	}
 	if len(os.Args) == 3 && os.Args[1] == mortalArg {

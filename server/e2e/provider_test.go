@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,23 +91,12 @@ func TestAPurgeEndsATokenAtItsRealProvider(t *testing.T) {
 	}
 }
 
-// selfRevocations are until when what was in a folder may still work, and a
+// selfRevocations are until when what was at a place may still work, and a
 // receipt's words of the tokens in it, by host.
-func (w *world) selfRevocations(id, folder string) (residual string, said map[string]string) {
+func (w *world) selfRevocations(id, place string) (residual string, said map[string]string) {
 	w.t.Helper()
-	var c struct {
-		Items []struct {
-			Path        string
-			Residual    string `json:"residual_until"`
-			Identifiers []struct{ Kind, Value string }
-		}
-	}
-	w.cli(&c, "cut", "show", id)
 	said = map[string]string{}
-	for _, i := range c.Items {
-		if !strings.HasSuffix(i.Path, folder) {
-			continue
-		}
+	for _, i := range w.itemsAt(id, place) {
 		residual = i.Residual
 		for _, name := range i.Identifiers {
 			if host, word, ok := strings.Cut(name.Value, " "); ok && name.Kind == "self-revocation" {
@@ -115,6 +105,32 @@ func (w *world) selfRevocations(id, folder string) (residual string, said map[st
 		}
 	}
 	return residual, said
+}
+
+// identifiers are the names of what was at a place, by kind.
+func (w *world) identifiers(id, place string) map[string]string {
+	w.t.Helper()
+	names := map[string]string{}
+	for _, i := range w.itemsAt(id, place) {
+		for _, name := range i.Identifiers {
+			names[name.Kind] = name.Value
+		}
+	}
+	return names
+}
+
+// shownItem is an item of a cut, as `cut show` has it.
+type shownItem struct {
+	Path        string
+	Residual    string `json:"residual_until"`
+	Identifiers []struct{ Kind, Value string }
+}
+
+func (w *world) itemsAt(id, place string) []shownItem {
+	w.t.Helper()
+	var c struct{ Items []shownItem }
+	w.cli(&c, "cut", "show", id)
+	return slices.DeleteFunc(c.Items, func(i shownItem) bool { return !strings.HasSuffix(i.Path, place) })
 }
 
 func hostOf(t *testing.T, address string) string {

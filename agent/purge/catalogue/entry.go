@@ -109,7 +109,7 @@ var (
 	readers   = []string{
 		"aws-credentials", "aws-config", "aws-sso", "aws-cli-cache", "aws-login", "gcp", "gcloud-store", "azure",
 		"kubeconfig", "docker", "terraform", "gh", "git-credentials", "netrc", "npmrc", "pypirc", "cargo", "pgpass", "pg-service",
-		"rclone", "ssh-key", "private-key", "certificates", "age-keys", "cloudflared", "subversion", "tailscale", "openvpn",
+		"rclone", "ssh-key", "private-key", "certificates", "certificate-beside", "age-keys", "cloudflared", "subversion", "tailscale", "openvpn",
 		"browser-profile", "firefox-profile", "gnupg-key", "ccache",
 	}
 )
@@ -142,6 +142,8 @@ func (r *reader) fits(n *yaml.Node, e entry) {
 		r.bad(n, "action %s needs keyring: which items", e.Action)
 	case e.Action != KeyringDelete && e.Action != KernelKey && len(e.keyring) > 0:
 		r.bad(n, "keyring is for actions keyring-delete and kernel-key only")
+	case len(e.keyring) > 0 && len(TokenVariables([]Credential{e.Credential})) > 0:
+		r.bad(n, "tokens of a keyring name no variable: it is read beside the environment")
 	case e.Action == AgentClear && len(e.paths) == 0:
 		r.bad(n, "action agent-clear needs paths: the sockets")
 	case e.Action == End && (len(e.Holders) == 0 || len(e.paths) > 0):

@@ -15,17 +15,29 @@ type Token struct {
 	// and what else the provider needs, such as "host".
 	//
 	//	hosts.*.token           the value at a dotted path; beside the token where a * stands
-	//	.                       the whole content, of a file of text
+	//	.                       the whole content, or the secret of a keyring's item
+	//	attribute.service       an attribute of a keyring's item
+	//	after attribute.service what follows its first colon
+	//	host attribute.server   the host of an address
 	//	key hosts.*             the name of the place, not what stands there
 	//	registry *:_authToken   the host in an npmrc key
 	//	iss id_token            the issuer that a token names; aud: the client
+	//	text %.crt              the content of a file beside this one, of the same stem
+	//	serial %.crt ROOTS      the serial number of the certificate in it, in decimal, if
+	//	                        a certificate in the file ROOTS vouches for it
+	//	json ../x.json ca-url   a value of a file of JSON: above this one, below ~/, or at an
+	//	                        absolute place of the machine's
 	//	$VAULT_ADDR             a variable of the user's environment
 	//	= github.com            what follows
 	Values map[string]string `json:"values"`
+	// If is "PATH PATTERN": it is such a token only if what stands there is like the
+	// pattern, in which * stands for any text.
+	If string `json:"if,omitempty"`
 }
 
 var (
-	tokenValue = regexp.MustCompile(`^(\$[A-Z][A-Z0-9_]*|= \S+|((key|registry|iss|aud) )?[^\s=$]\S*)$`)
+	tokenValue = regexp.MustCompile(`^(\$[A-Z][A-Z0-9_]*|= \S+|((key|registry|iss|aud|after|host|text) )?[^\s=$]\S*|(json|serial) \S+ \S+)$`)
+	tokenIf    = regexp.MustCompile(`^\S+ \S+$`)
 	valueName  = regexp.MustCompile(`^[a-z]+$`)
 )
 
@@ -47,8 +59,10 @@ func (r *reader) tokens(into *[]Token) func(*yaml.Node) {
 				switch {
 				case name.Value == "provider":
 					r.id(&t.Provider)(value)
+				case name.Value == "if" && tokenIf.MatchString(value.Value):
+					t.If = value.Value
 				case !valueName.MatchString(name.Value) || value.Kind != yaml.ScalarNode || !tokenValue.MatchString(value.Value):
-					r.bad(value, "want a path, or key, registry, iss or aud before one, or $VARIABLE, or = and a word")
+					r.bad(value, "want a path, or key, registry, iss, aud, after, host, text, serial or json before one, or $VARIABLE, or = and a word")
 				default:
 					t.Values[name.Value] = value.Value
 				}

@@ -157,7 +157,7 @@ func (w *Worker) scan(ctx context.Context) error {
 	if w.env == nil {
 		w.env = w.readEnvironment()
 	}
-	w.askProviders(ctx)
+	w.askProviders()
 	if err := w.all(own, w.overridden); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (w *Worker) scan(ctx context.Context) error {
 	if err := w.copies(); err != nil {
 		return err
 	}
-	w.askProviders(ctx)
+	w.askProviders()
 	return nil
 }
 

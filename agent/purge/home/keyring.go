@@ -203,7 +203,11 @@ func (w *Worker) keyringItem(ctx context.Context, r ring, c *catalogue.Credentia
 	case item.Locked:
 		return w.left(i, wire.Blocked, "locked")
 	case w.job.Mode == wire.Plan:
+		i.Identifiers = append(i.Identifiers, w.enrichKeyring(ctx, r, c, item, i.ID)...)
 		return w.report(i)
+	}
+	for _, t := range w.holdKeyring(ctx, r, c, item) {
+		defer w.ask(heldToken{t, i.ID}) // when the item was reported
 	}
 	if w.job.Mode == wire.Seal && !w.dropped(c) {
 		if err := w.sealKeyring(ctx, r, &i, item); errors.Is(err, errParent) || errors.Is(err, errBudget) {

@@ -46,7 +46,7 @@ func Read(reader string, content []byte, around Around) Finding {
 		"terraform": terraform, "gh": gh, "git-credentials": gitCredentials, "netrc": netrc, "npmrc": npmrc,
 		"pypirc": pypirc, "cargo": cargo, "pgpass": pgpass, "pg-service": pgService, "rclone": rclone,
 		"ssh-key": sshKey, "private-key": privateKey,
-		"certificates": certificates, "age-keys": ageKeys, "cloudflared": cloudflared, "subversion": subversion, "tailscale": tailscale, "openvpn": openvpn,
+		"certificates": certificates, "certificate-beside": certificateBeside, "age-keys": ageKeys, "cloudflared": cloudflared, "subversion": subversion, "tailscale": tailscale, "openvpn": openvpn,
 		"browser-profile": browserProfile, "firefox-profile": firefoxProfile, "gnupg-key": gnupgKey, "ccache": ccache,
 	}[reader]
 	if !ok {

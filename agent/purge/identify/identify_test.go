@@ -145,7 +145,7 @@ func TestEveryReaderOfTheCatalogueReads(t *testing.T) {
 		}
 		got := identify.Read(reader, []byte(sample), folder{name: "x"})
 		jsons := []string{"gcp", "gcloud-store", "azure", "kubeconfig", "docker", "terraform", "gh", "aws-cli-cache", "aws-credentials",
-			"browser-profile", "firefox-profile", "gnupg-key", "ccache"} // see profile_test.go
+			"browser-profile", "firefox-profile", "gnupg-key", "ccache", "certificate-beside"} // see profile_test.go and tokens_test.go
 		if len(got.Identifiers) == 0 && !slices.Contains(jsons, reader) {
 			t.Errorf("%s reads nothing of %q", reader, sample)
 		}

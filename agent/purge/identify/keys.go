@@ -81,6 +81,17 @@ func certificate(text []byte, n *notes) {
 	n.until(c.NotAfter)
 }
 
+// certificateBeside names a key by the certificate that lies beside it: that of
+// NAME.key, or of NAME_key, in NAME.crt.
+func certificateBeside(_ []byte, around Around, n *notes) {
+	text := around.Sibling(strings.TrimSuffix(stem(around.Name()), "_key") + ".crt")
+	if len(chainOf(text)) == 0 {
+		n.until(never)
+		return
+	}
+	certificate(text, n)
+}
+
 func privateKey(content []byte, _ Around, n *notes) {
 	if !jwt(string(content), n) {
 		n.until(never)

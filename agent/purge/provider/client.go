@@ -34,23 +34,42 @@ const maxAnswer = 256 << 10
 
 // Client asks providers.
 type Client struct {
-	http *http.Client
-	// local: only this machine is asked, as a trial demands.
-	local bool
+	transport *http.Transport
+	// sockets connects to a program of this machine by its socket's path.
+	sockets func(ctx context.Context, socket string) (net.Conn, error)
 }
 
 // NewClient makes a client; local keeps it on this machine's own addresses, for
-// trials.
-func NewClient(local bool) *Client {
+// trials. Without sockets no program of this machine is asked.
+func NewClient(local bool, sockets func(ctx context.Context, socket string) (net.Conn, error)) *Client {
 	dialer := &net.Dialer{}
 	if local {
 		dialer.ControlContext = loopbackOnly
 	}
-	return &Client{local: local, http: &http.Client{
-		Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, ForceAttemptHTTP2: true},
+	return &Client{sockets: sockets,
+		transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, ForceAttemptHTTP2: true}}
+}
+
+// client is how one call is sent.
+func (c *Client) client(call *Call, values map[string]string) (*http.Client, error) {
+	transport := c.transport
+	if call.Socket != "" {
+		if c.sockets == nil {
+			return nil, ErrUnreachable
+		}
+		transport = &http.Transport{DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.sockets(ctx, call.Socket) }}
+	}
+	if call.Sign == signCertificate {
+		transport = transport.Clone()
+		if err := showCertificate(transport, values); err != nil {
+			return nil, err
+		}
+	}
+	return &http.Client{Transport: transport,
 		// A token must not be carried on to wherever an answer points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}, nil
 }
 
 // answer is what came back.
@@ -79,8 +98,8 @@ func fill(text string, values map[string]string, how func(string) string) (strin
 func plain(s string) string { return s }
 
 // address fills a URL: values in its path and query are escaped, one that it
-// begins with is an address itself.
-func (c *Client) address(text string, values map[string]string) (*url.URL, error) {
+// begins with is an address itself. Only to a socket nothing need be encrypted.
+func (c *Client) address(text string, values map[string]string, socket bool) (*url.URL, error) {
 	if name, rest, ok := strings.Cut(strings.TrimPrefix(text, "{"), "}"); ok && strings.HasPrefix(text, "{") {
 		text = strings.TrimSuffix(values[name], "/") + rest
 	}
@@ -98,7 +117,7 @@ func (c *Client) address(text string, values map[string]string) (*url.URL, error
 	if err != nil || u.User != nil || u.Hostname() == "" || u.Fragment != "" {
 		return nil, ErrAddress
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !socket && !loopback(u.Hostname())) {
 		return nil, ErrAddress
 	}
 	return u, nil
@@ -115,7 +134,11 @@ func (c *Client) do(ctx context.Context, call *Call, values map[string]string) (
 	if err != nil {
 		return answer{}, err
 	}
-	response, err := c.http.Do(request)
+	client, err := c.client(call, values)
+	if err != nil {
+		return answer{}, err
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return answer{}, ErrUnreachable // its own words hold the address, in which a token may stand
 	}
@@ -133,7 +156,7 @@ func (c *Client) do(ctx context.Context, call *Call, values map[string]string) (
 
 func (c *Client) request(ctx context.Context, call *Call, values map[string]string) (*http.Request, error) {
 	verb, text, _ := strings.Cut(call.Call, " ")
-	u, err := c.address(text, values)
+	u, err := c.address(text, values, call.Socket != "")
 	if err != nil {
 		return nil, err
 	}

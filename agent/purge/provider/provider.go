@@ -45,8 +45,13 @@ type Call struct {
 	Headers map[string]string `yaml:"headers"`
 	JSON    any               `yaml:"json"`
 	Form    map[string]string `yaml:"form"`
-	// Sign: "aws" signs with key, token as its secret, and session.
+	// Sign: "aws" signs with key, token as its secret, and session; "certificate"
+	// shows the client certificate {certificate} in TLS, with token as its key, to
+	// a server that {roots} vouch for.
 	Sign string `yaml:"sign"`
+	// Socket is the path of the program's own socket, which takes the place of the
+	// network. Only root's own program is spoken to.
+	Socket string `yaml:"socket"`
 	// OK are the status codes of a yes, Already those that say that the token is not
 	// valid anyway, Dead those of a probe that only a live token passes.
 	OK      []int `yaml:"ok"`
@@ -94,8 +99,14 @@ func read(from fs.FS, name string) (*Provider, error) {
 	return &p, errors.Join(p.check(strings.TrimSuffix(path.Base(name), ".yaml"))...)
 }
 
-// method is what a call may be.
-var method = regexp.MustCompile(`^(GET|POST|DELETE) (https://|\{)\S+$`)
+// method is what a call may be, and local one to a socket.
+var (
+	method = regexp.MustCompile(`^(GET|POST|DELETE) (https://|\{)\S+$`)
+	local  = regexp.MustCompile(`^(GET|POST|DELETE) http://[a-z.-]+/\S+$`)
+)
+
+// signatures are the ways to sign a call.
+var signatures = []string{"", "aws", signCertificate}
 
 // check says what is wrong with a provider's file.
 func (p *Provider) check(name string) []error {
@@ -116,13 +127,15 @@ func (p *Provider) check(name string) []error {
 	for word, c := range map[string]*Call{"discover": p.Discover, "revoke": p.Revoke, "probe": p.Probe, "enrich": p.Enrich} {
 		switch {
 		case c == nil:
-		case !method.MatchString(c.Call):
+		case c.Socket == "" && !method.MatchString(c.Call):
 			bad("%s: want GET, POST or DELETE and an https address, not %q", word, c.Call)
+		case c.Socket != "" && (!local.MatchString(c.Call) || path.Clean(c.Socket) != c.Socket || c.Socket[0] != '/'):
+			bad("%s: a socket is an absolute path, and its call is to an http address without a value in it", word)
 		case word != "probe" && len(c.OK) == 0:
 			bad("%s: ok is needed", word)
 		case (word == "discover" || word == "enrich") != (len(c.Take) > 0):
 			bad("%s: take goes with discover and enrich", word)
-		case c.Sign != "" && c.Sign != "aws":
+		case !slices.Contains(signatures, c.Sign):
 			bad("%s: there is no signature %q", word, c.Sign)
 		}
 	}

@@ -67,9 +67,9 @@ func known(t *testing.T) map[string]*Provider {
 
 // trusting is a client for a test server's certificate.
 func trusting(s *httptest.Server) *Client {
-	c := NewClient(true)
+	c := NewClient(true, nil)
 	pool := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	c.http.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	c.transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	return c
 }
 
@@ -92,7 +92,7 @@ func TestRevocationByDiscovery(t *testing.T) {
 	front := httptest.NewServer(s)
 	defer front.Close()
 	values := map[string]string{"token": token, "issuer": front.URL, "client": "cli"}
-	if r := NewClient(true).Revoke(context.Background(), known(t)["oidc-access"], values); r.Outcome != Dead {
+	if r := NewClient(true, nil).Revoke(context.Background(), known(t)["oidc-access"], values); r.Outcome != Dead {
 		t.Errorf("got %+v, want dead; asked %q", r, s.asked)
 	}
 	if want := "POST /revoke client_id=cli&token=" + token; !slices.Contains(s.asked, want) {
@@ -147,7 +147,7 @@ func TestATokenGoesNowhereElse(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			defer cancel()
-			if r := NewClient(c.local).Revoke(ctx, all[c.provider], values); r.Outcome != c.want {
+			if r := NewClient(c.local, nil).Revoke(ctx, all[c.provider], values); r.Outcome != c.want {
 				t.Errorf("outcome %v, want %v", r.Outcome, c.want)
 			}
 		})
@@ -158,7 +158,7 @@ func TestATokenGoesNowhereElse(t *testing.T) {
 }
 
 func TestErrorsQuoteNoToken(t *testing.T) {
-	c := NewClient(true)
+	c := NewClient(true, nil)
 	for _, p := range known(t) {
 		values := map[string]string{"token": token, "host": "127.0.0.1:1", "address": "http://127.0.0.1:1/" + token, "issuer": "http://127.0.0.1:1", "client": "c", "key": "k", "session": "s"}
 		if _, err := c.Names(context.Background(), p, values); err != nil && strings.Contains(err.Error(), token) {
@@ -174,7 +174,7 @@ func TestAHungProviderEndsWithTheDeadline(t *testing.T) {
 	defer close(release)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	r := NewClient(true).Revoke(ctx, known(t)["vault"], map[string]string{"token": token, "address": hung.URL})
+	r := NewClient(true, nil).Revoke(ctx, known(t)["vault"], map[string]string{"token": token, "address": hung.URL})
 	if r.Outcome != Unreachable {
 		t.Errorf("outcome %v, want unreachable", r.Outcome)
 	}
@@ -191,7 +191,7 @@ func TestAnAnswerWithoutAnEndIsBounded(t *testing.T) {
 	defer endless.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	r := NewClient(true).Revoke(ctx, known(t)["vault"], map[string]string{"token": token, "address": endless.URL})
+	r := NewClient(true, nil).Revoke(ctx, known(t)["vault"], map[string]string{"token": token, "address": endless.URL})
 	if r.Outcome != Accepted && r.Outcome != Refused {
 		t.Errorf("outcome %v", r.Outcome)
 	}

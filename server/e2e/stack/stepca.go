@@ -124,7 +124,7 @@ func (c *StepCA) write(dir string, port int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	at := func(name string) string { return filepath.Join(dir, "stepca", name) }
+	at := func(name string) string { return filepath.Join(dir, fmt.Sprintf("stepca-%d", port), name) }
 	conf, err := json.Marshal(map[string]any{
 		"root": at("root.crt"), "crt": at("int.crt"), "key": at("int.key"), "address": fmt.Sprintf("127.0.0.1:%d", port),
 		"dnsNames": []string{"127.0.0.1", "localhost"}, "ssh": map[string]any{"hostKey": at("ssh_host_ca"), "userKey": at("ssh_user_ca")},
@@ -238,14 +238,47 @@ func (c *StepCA) Renew(ctx context.Context, old tls.Certificate) (int, tls.Certi
 
 func certificateOf(status int, body []byte, key any) (tls.Certificate, error) {
 	var answer struct {
-		Cert string `json:"crt"`
+		Cert   string `json:"crt"`
+		Issuer string `json:"ca"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Cert == "" {
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Cert == "" || answer.Issuer == "" {
 		return tls.Certificate{}, fmt.Errorf("no certificate: %d %s", status, body)
 	}
 	block, _ := pem.Decode([]byte(answer.Cert))
+	issuer, _ := pem.Decode([]byte(answer.Issuer))
+	if block == nil || issuer == nil {
+		return tls.Certificate{}, fmt.Errorf("no certificate: %d %s", status, body)
+	}
 	leaf, err := x509.ParseCertificate(block.Bytes)
-	return tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: key, Leaf: leaf}, err
+	return tls.Certificate{Certificate: [][]byte{block.Bytes, issuer.Bytes}, PrivateKey: key, Leaf: leaf}, err
+}
+
+// Files are a certificate with its issuer's and its key as a device keeps them,
+// in PEM.
+func Files(c tls.Certificate) (chain, key string, err error) {
+	for _, der := range c.Certificate {
+		chain += pemOf("CERTIFICATE", der)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	return chain, pemOf("PRIVATE KEY", der), err
+}
+
+// Revoked reports whether a certificate is in the CA's list of revoked ones.
+func (c *StepCA) Revoked(ctx context.Context, of tls.Certificate) (bool, error) {
+	status, body, err := c.call(ctx, nil, http.MethodGet, "crl", nil)
+	if err != nil || status != http.StatusOK {
+		return false, fmt.Errorf("list: status %d: %w", status, err)
+	}
+	list, err := x509.ParseRevocationList(body)
+	if err != nil {
+		return false, err
+	}
+	for _, entry := range list.RevokedCertificateEntries {
+		if entry.SerialNumber.Cmp(of.Leaf.SerialNumber) == 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // IssueSSH is a user's certificate for a key, in a line as *-cert.pub holds it.
