@@ -20,10 +20,10 @@ NFPM         := v2.43.0
 # What the tests and the demo need besides Go, a C compiler, git and node.
 PACKAGES     := gnome-keyring dbus dbus-daemon libsecret-tools glewlwyd sqlite3 chromium openssh-client \
                 swtpm libkf5wallet-bin libqca-qt5-2-plugins keepassxc krb5-user krb5-kdc krb5-admin-server sssd-kcm keyutils \
-                openssh-server slapd ldap-utils
+                openssh-server curl
 NEEDED       := gnome-keyring-daemon dbus-daemon secret-tool glewlwyd sqlite3 chromium ssh-keygen \
                 swtpm kwalletd5 keepassxc kinit krb5kdc kadmin.local /usr/libexec/sssd/sssd_kcm keyctl \
-                /usr/sbin/sshd /usr/sbin/slapd ldapwhoami
+                /usr/sbin/sshd curl
 
 .PHONY: help
 help: ## show what can be made

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"cutoff/server/connector/gtr"
 	"cutoff/server/connector/oidc"
 	"cutoff/server/connector/outgoing"
+	"cutoff/server/connector/sshkrl"
 	"cutoff/server/connector/stepca"
 	"cutoff/server/fault"
 	"cutoff/server/revoke"
@@ -86,6 +88,13 @@ func kinds() []kind {
 			}
 			return made, nil
 		}},
+		{"ssh-krl", "SSH hosts: a key revocation list that they fetch", sshkrl.Inspect, sshkrl.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
+			made, problems := sshkrl.New(c.Config, sshkrl.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Lists: r.config.Lists})
+			if len(problems) > 0 {
+				return nil, problems
+			}
+			return made, nil
+		}},
 		{"step-ca", "step-ca: X.509 and SSH certificates, by their serials", stepca.Inspect, stepca.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
 			made, problems := stepca.New(c.Config, stepca.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing, Seen: r.config.Seen,
@@ -135,8 +144,10 @@ type Config struct {
 	// Seen gives the certificates that were ever seen on a device, and whether it
 	// has answered a cut.
 	Seen stepca.Seen
-	Now  func() time.Time
-	Log  *slog.Logger
+	// Lists keeps revocation lists that the server publishes itself.
+	Lists sshkrl.Lists
+	Now   func() time.Time
+	Log   *slog.Logger
 	// Outgoing is for tests; zero otherwise.
 	Outgoing outgoing.Config
 }
@@ -159,8 +170,8 @@ type entry struct {
 
 // NewRegistry makes an empty registry; call Reload.
 func NewRegistry(config Config) (*Registry, error) {
-	if config.Load == nil || config.Held == nil || config.Seen == nil || config.Now == nil || config.Log == nil {
-		return nil, errors.New("connector registry: Load, Held, Seen, Now and Log are required")
+	if config.Load == nil || config.Held == nil || config.Seen == nil || config.Lists == nil || config.Now == nil || config.Log == nil {
+		return nil, errors.New("connector registry: Load, Held, Seen, Lists, Now and Log are required")
 	}
 	r := &Registry{config: config}
 	r.all.Store(&map[string]entry{})
@@ -353,4 +364,16 @@ func (r *Registry) Requests(s revoke.Step) []string {
 		return p.Requests(s)
 	}
 	return nil
+}
+
+// ServeHTTP serves what a connector publishes, below /krl/NAME/. Nobody needs
+// to sign in for it.
+func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	name, file, ok := strings.Cut(strings.TrimPrefix(req.URL.Path, "/krl/"), "/")
+	h, publishes := r.get(name).(http.Handler)
+	if !ok || !publishes || file != "list" && file != "list.sig" {
+		http.NotFound(w, req)
+		return
+	}
+	h.ServeHTTP(w, req)
 }

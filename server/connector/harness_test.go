@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cutoff/server/connector"
+	"cutoff/server/connector/sshkrl"
 	"cutoff/server/device"
 	"cutoff/server/fault"
 	"cutoff/server/revoke"
@@ -33,9 +34,10 @@ func newBench(t *testing.T, held map[string]string, all ...connector.Configured)
 			}
 			return token, nil
 		},
-		Seen: func(context.Context, string, string) ([]device.Certificate, bool, error) { return nil, false, nil },
-		Now:  func() time.Time { return b.now },
-		Log:  slog.New(slog.DiscardHandler),
+		Lists: noLists{},
+		Seen:  func(context.Context, string, string) ([]device.Certificate, bool, error) { return nil, false, nil },
+		Now:   func() time.Time { return b.now },
+		Log:   slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -104,3 +106,6 @@ func wantOutcome(t *testing.T, r revoke.Result, outcome revoke.Outcome, proof re
 		t.Fatalf("got %s %s (%s), want %s %s", r.Outcome, r.Proof, r.Detail, outcome, proof)
 	}
 }
+
+// noLists is for benches without a connector that publishes.
+type noLists struct{ sshkrl.Lists }

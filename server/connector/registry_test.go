@@ -28,10 +28,11 @@ func TestRegistryStopsOnlyTheConnectorThatIsOfNoUse(t *testing.T) {
 	}
 	var failing error
 	r, err := connector.NewRegistry(connector.Config{
-		Load: func(context.Context) ([]connector.Configured, error) { return all, failing },
-		Held: func(context.Context, string) (string, error) { return "", errors.New("none") },
-		Seen: func(context.Context, string, string) ([]device.Certificate, bool, error) { return nil, false, nil },
-		Now:  time.Now, Log: slog.New(slog.DiscardHandler),
+		Load:  func(context.Context) ([]connector.Configured, error) { return all, failing },
+		Held:  func(context.Context, string) (string, error) { return "", errors.New("none") },
+		Lists: noLists{},
+		Seen:  func(context.Context, string, string) ([]device.Certificate, bool, error) { return nil, false, nil },
+		Now:   time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	cutoffv1 "cutoff/proto/cutoff/v1"
@@ -76,4 +77,19 @@ func (b bearer) Bearer(ctx context.Context, secret string) (flow.Actor, error) {
 		return flow.Actor{}, fault.New(fault.Unauthenticated, "this is neither an API key (one begins %s) nor a live session", keyPrefix)
 	}
 	return actor, err
+}
+
+// published is what connectors publish, beside the console.
+type published struct {
+	registry *connector.Registry
+	console  http.Handler
+}
+
+// ServeHTTP is http.Handler.
+func (p published) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/krl/") {
+		p.registry.ServeHTTP(w, r)
+		return
+	}
+	p.console.ServeHTTP(w, r)
 }

@@ -67,6 +67,7 @@ type Server struct {
 	flow     *flow.Flow
 	hub      *api.Hub
 	registry *connector.Registry
+	lists    flow.Lists
 	queue    *queue.Queue
 	console  *console.Console
 
@@ -153,7 +154,8 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 		Seen: func(ctx context.Context, cutID, deviceID string) ([]device.Certificate, bool, error) {
 			return s.flow.SeenCertificates(ctx, cutID, deviceID)
 		},
-		Now: time.Now, Log: s.log,
+		Lists: &s.lists,
+		Now:   time.Now, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -166,6 +168,7 @@ func (s *Server) openFlow(ctx context.Context) (err error) {
 		Mark: markAt(s.dir.file(markFile)), SetUp: s.dropSetupCode,
 		Addresses: flow.Addresses{Servers: s.settings.Agents.Addresses, Mirrors: s.settings.Agents.Mirrors},
 	})
+	s.lists.Flow = s.flow
 	builtIn := config.Default()
 	if err := s.flow.NoteSettings(ctx, s.settings.Limits(), builtIn.Limits()); err != nil {
 		return err
@@ -233,7 +236,7 @@ func (s *Server) openServers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.handler, err = api.NewHandler(ctx, s.network, s.console); err != nil {
+	if s.handler, err = api.NewHandler(ctx, s.network, published{s.registry, s.console}); err != nil {
 		return err
 	}
 	serving, err := s.consoleCertificate()

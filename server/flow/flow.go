@@ -35,6 +35,7 @@ type Tx interface {
 	ExtensionTx
 	SilenceTx
 	CertificateTx
+	ListTx
 }
 
 // Signers sign what the server says; each key has one use.
