@@ -1,6 +1,7 @@
 package connector_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"cutoff/server/connector"
+	"cutoff/server/connector/aws/iamtest"
+	"cutoff/server/device"
 	"cutoff/server/revoke"
 )
 
@@ -34,6 +37,29 @@ type provider struct {
 	// repeat is the outcome of a repeat, where it differs.
 	repeat revoke.Outcome
 	fake   func() fake
+	// acts tells a call that revokes from one that asks, where the path and the
+	// method do not; yes is what such a call is answered.
+	acts func(r *http.Request, body string) bool
+	yes  string
+}
+
+// isAct reports whether a request revokes; its body can be read again.
+func (p *provider) isAct(r *http.Request) bool {
+	if p.acts != nil {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return p.acts(r, string(body))
+	}
+	return r.Method == "DELETE" || r.Method == "PATCH" || strings.HasSuffix(r.URL.Path, "end-sessions") ||
+		strings.HasSuffix(r.URL.Path, "/cut") || strings.HasSuffix(r.URL.Path, "/revoke")
+}
+
+// asks reports whether a request only asks.
+func (p *provider) asks(r *http.Request) bool {
+	if p.acts != nil {
+		return !p.isAct(r)
+	}
+	return r.Method == "GET" || strings.Contains(r.URL.Path, "introspect") || strings.Contains(r.URL.Path, "verify")
 }
 
 // fake is the provider's state.
@@ -73,6 +99,12 @@ func providers() []provider {
 		{
 			name: "oidc", kind: "oidc", action: "revoke-token", subject: holding("refresh_token", "cred_1"), proof: revoke.L2, repeat: revoke.Accepted,
 			config: "issuer: BASE\nclient: {id: app, secret: secret}\naccess_token_life: 1h\n", fake: fakeOIDC,
+		},
+		{
+			name: "aws", kind: "aws", action: "access-key", subject: holdingKey("AKIAALICEALICEALICE0"), proof: revoke.L1, fake: fakeAWS,
+			config: "account: \"" + iamtest.Account + "\"\naccess_key_id: AKIAOWNOWNOWNOWNOWN0\niam_endpoint: BASE\nsts_endpoint: BASE\n",
+			acts:   func(_ *http.Request, body string) bool { return strings.Contains(body, "Action=Update") },
+			yes:    `<UpdateAccessKeyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"></UpdateAccessKeyResponse>`,
 		},
 		{
 			name: "gtr", kind: "gtr", action: "global-token-revocation", subject: alice(), outcome: revoke.Accepted, proof: revoke.L0,
@@ -168,6 +200,21 @@ func fakeOIDC() fake {
 	return fake{mux, func() bool { return !ended.Load() }}
 }
 
+// holdingKey is a device with an access key of AWS on it.
+func holdingKey(id string) revoke.Subject {
+	s := alice()
+	s.Credentials = []revoke.Credential{{
+		ID: "cred_1", Product: "AWS", Identifiers: map[string]string{"aws-access-key-id": id}, Names: []device.Identifier{{Kind: "aws-access-key-id", Value: id}},
+	}}
+	return s
+}
+
+func fakeAWS() fake {
+	s := iamtest.New()
+	s.Users["alice"] = &iamtest.User{Keys: map[string]string{"AKIAALICEALICEALICE0": "Active"}, Policies: map[string]string{}}
+	return fake{s, func() bool { return s.Works(iamtest.Session{User: "alice", Key: "AKIAALICEALICEALICE0"}) }}
+}
+
 func fakeGTR() fake {
 	var ended atomic.Bool
 	mux := http.NewServeMux()
@@ -216,7 +263,7 @@ func newStage(t *testing.T, p provider) *stage {
 	s.bench = newBench(t, map[string]string{"cred_1": "token-" + subjectSecret}, connector.Configured{
 		Name: name, Kind: p.kind,
 		Config:  strings.ReplaceAll(p.config, "BASE", server.URL) + "allow: 127.0.0.1\nlimits: {timeout: 400ms, body: 65536, per_second: 1000}\n",
-		Secrets: map[string]string{"token": subjectSecret, "password": subjectSecret, "secret": subjectSecret, "signing_secret": subjectSecret, "credential": subjectSecret},
+		Secrets: map[string]string{"token": subjectSecret, "password": subjectSecret, "secret": subjectSecret, "signing_secret": subjectSecret, "credential": subjectSecret, "secret_access_key": subjectSecret},
 	})
 	s.step = s.only(s.plan(name, p.subject), p.action)
 	return s
@@ -350,7 +397,7 @@ func conform(t *testing.T, p provider) {
 	} {
 		check("takes no answer for proof that is "+name, func(t *testing.T, s *stage) {
 			s.setMood(func(w http.ResponseWriter, r *http.Request) bool {
-				if r.Method != "GET" && !strings.Contains(r.URL.Path, "introspect") && !strings.Contains(r.URL.Path, "verify") {
+				if !p.asks(r) {
 					return false
 				}
 				fmt.Fprint(w, body)
@@ -368,10 +415,10 @@ func conform(t *testing.T, p provider) {
 	}
 	check("finds out that a yes was no kill, and acts again", func(t *testing.T, s *stage) {
 		s.setMood(func(w http.ResponseWriter, r *http.Request) bool {
-			lies := r.Method == "DELETE" || r.Method == "PATCH" || strings.HasSuffix(r.URL.Path, "end-sessions") ||
-				strings.HasSuffix(r.URL.Path, "/cut") || strings.HasSuffix(r.URL.Path, "/revoke")
+			lies := p.isAct(r)
 			if lies {
 				w.WriteHeader(200)
+				fmt.Fprint(w, p.yes)
 			}
 			return lies
 		})

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cutoff/server/connector/aws"
 	"cutoff/server/connector/config"
 	"cutoff/server/connector/declarative"
 	"cutoff/server/connector/gtr"
@@ -76,6 +77,13 @@ func kinds() []kind {
 			made, problems := oidc.New(c.Config, oidc.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing, Held: r.config.Held,
 			})
+			if len(problems) > 0 {
+				return nil, problems
+			}
+			return made, nil
+		}},
+		{"aws", "an AWS account: access keys, sessions of users and roles", aws.Inspect, aws.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
+			made, problems := aws.New(c.Config, aws.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing})
 			if len(problems) > 0 {
 				return nil, problems
 			}
