@@ -40,6 +40,27 @@ func TestAMachinesClockAndSleepGainNothing(t *testing.T) {
 	e.sealedAtLogin("a clock that was put back")
 }
 
+// TestAHardwareClockSetForwardByAMonthSealsTooEarlyAndContactLiftsIt: the agent
+// takes the month for time switched off. Its clock is still wrong when it comes
+// back; it proves its key, and is lifted without a person.
+func TestAHardwareClockSetForwardByAMonthSealsTooEarlyAndContactLiftsIt(t *testing.T) {
+	e := emulate(t)
+	e.group("1h", "2h")
+	e.on(0, true)
+	e.until("a lease", func() bool { d, ok := e.known(); return ok && d.LeaseUntil != nil })
+	e.until("the agent keeps it", func() bool { return strings.Contains(e.run("cutoff-agent status"), "trusting") })
+	e.off()
+
+	e.on(30*day, false)
+	e.sealedAtLogin("a clock that was set forward")
+	e.off()
+
+	e.on(30*day, true)
+	e.until("the server lifts", func() bool { d, ok := e.known(); return ok && d.State == "trusted" && d.LeaseUntil != nil })
+	e.until("everything back", func() bool { return e.run("cat "+secret+" 2>&1") == "canary-aws" })
+	e.until("trust", func() bool { return strings.Contains(e.run("cutoff-agent status"), "trusting") })
+}
+
 func (e *emulated) group(warn, seal string) {
 	e.t.Helper()
 	e.cli(nil, "group", "set", "default", "--warn", warn, "--seal", seal, "--renew", "5s")
