@@ -32,9 +32,10 @@ type target struct {
 }
 
 // expand lists what the connectors would revoke for a target, and adds a step
-// out of reach for each credential that none of them covers.
-func (f *Flow) expand(ctx context.Context, tx Tx, t target, level cut.Level) ([]revoke.Spec, error) {
-	subject, accounts, err := f.subject(ctx, tx, t, level)
+// out of reach for each credential that none of them covers. c is the cut, or
+// what it would be.
+func (f *Flow) expand(ctx context.Context, tx Tx, t target, c *cut.Cut) ([]revoke.Spec, error) {
+	subject, accounts, err := f.subject(ctx, tx, t, c)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +62,8 @@ func (f *Flow) expand(ctx context.Context, tx Tx, t target, level cut.Level) ([]
 
 // subject is the target as connectors see it, and the person's accounts by
 // connector.
-func (f *Flow) subject(ctx context.Context, tx Tx, t target, level cut.Level) (revoke.Subject, map[string][]string, error) {
-	s := revoke.Subject{Level: string(level)}
+func (f *Flow) subject(ctx context.Context, tx Tx, t target, c *cut.Cut) (revoke.Subject, map[string][]string, error) {
+	s := revoke.Subject{Level: string(c.Level), Cause: string(c.Cause), CutID: c.ID, OpenedAt: c.OpenedAt}
 	accounts := map[string][]string{}
 	switch {
 	case t.credential != nil:
@@ -135,7 +136,7 @@ func (f *Flow) credentialsOn(ctx context.Context, tx Tx, t target) ([]device.Cre
 }
 
 func withPerson(s *revoke.Subject, accounts map[string][]string, p *person.Person) {
-	s.Email = p.Email
+	s.PersonID, s.Email = p.ID, p.Email
 	for _, a := range p.Accounts {
 		accounts[a.Connector] = append(accounts[a.Connector], a.Account)
 	}
@@ -214,15 +215,18 @@ func planned(cutID string, spec revoke.Spec, now time.Time) revoke.Step {
 		// Nothing is done yet, and no end of what it is for is known.
 		s.Residual.Unbounded = true
 	}
-	if spec.Unsupported {
+	switch {
+	case spec.Unsupported:
 		s.State, s.Outcome, s.Due, s.DoneAt = revoke.Stuck, revoke.Unsupported, time.Time{}, now
+	case spec.Blocked:
+		s.State, s.Outcome, s.Due, s.DoneAt = revoke.Stuck, revoke.Blocked, time.Time{}, now
 	}
 	return s
 }
 
 // plan adds the steps of a target that its cut does not have yet.
 func (f *Flow) plan(ctx context.Context, tx Tx, e *effects, c *cut.Cut, t target) error {
-	specs, err := f.expand(ctx, tx, t, c.Level)
+	specs, err := f.expand(ctx, tx, t, c)
 	if err != nil {
 		return fmt.Errorf("plan steps: %w", err)
 	}
@@ -276,12 +280,14 @@ func (f *Flow) stands(ctx context.Context, tx Tx, cutID string) (map[string]bool
 	return has, nil
 }
 
-// same is what two steps share that do the same thing. The level and the list
-// of everything found, which some are told, do not tell them apart.
+// same is what two steps share that do the same thing. What they are told of
+// the decision, and the list of everything found, do not tell them apart.
 func same(s *revoke.Step) string {
 	params := make(map[string]string, len(s.Params))
 	for k, v := range s.Params {
-		if k != "level" && k != "credentials" {
+		switch k {
+		case "level", "cause", "cut_time", "credentials":
+		default:
 			params[k] = v
 		}
 	}

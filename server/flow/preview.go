@@ -47,7 +47,7 @@ func (f *Flow) Preview(ctx context.Context, request OpenRequest) (Preview, error
 			if i >= previewDevices && t.device != nil {
 				continue
 			}
-			if err := f.previewTarget(ctx, tx, &p, t, request.Level); err != nil {
+			if err := f.previewTarget(ctx, tx, &p, t, request.Level, request.Cause); err != nil {
 				return err
 			}
 		}
@@ -72,7 +72,7 @@ func (f *Flow) wouldHold(ctx context.Context, tx Tx, r *OpenRequest, targets []t
 	return reason, err
 }
 
-func (f *Flow) previewTarget(ctx context.Context, tx Tx, p *Preview, t target, level cut.Level) error {
+func (f *Flow) previewTarget(ctx context.Context, tx Tx, p *Preview, t target, level cut.Level, cause cut.Cause) error {
 	if t.device != nil {
 		found, err := tx.CredentialsOfDevice(ctx, t.device.ID)
 		if err != nil {
@@ -80,7 +80,7 @@ func (f *Flow) previewTarget(ctx context.Context, tx Tx, p *Preview, t target, l
 		}
 		t.found = &found
 	}
-	specs, err := f.expand(ctx, tx, t, level)
+	specs, err := f.expand(ctx, tx, t, &cut.Cut{Level: level, Cause: cause, OpenedAt: f.now()})
 	if err != nil {
 		return err
 	}
