@@ -58,13 +58,21 @@ func TestAnAccountThatIsNotKnownIsBlockedFromTheStart(t *testing.T) {
 	}
 }
 
-func TestAnEscalationPlansNoStepAnew(t *testing.T) {
+func TestAPersonWhoTakesACutOverPlansNoStepAnew(t *testing.T) {
 	h := newHarnessWith(t, func(_ *harness, c *flow.Config) { c.Connectors = &dated{} })
 	l := h.enrol("a")
-	h.ask(robot, l.DeviceID, cut.Seal)
-	c := h.ask(admin, l.DeviceID, cut.Purge)
+	_, cuts, err := h.Open(t.Context(), flow.OpenRequest{
+		Device: l.DeviceID, Level: cut.Seal, Cause: cut.Expiry, Reason: "silent", Actor: robot,
+	})
+	if err != nil || len(cuts) != 1 {
+		t.Fatalf("%d cuts, %v", len(cuts), err)
+	}
+	c := h.ask(admin, l.DeviceID, cut.Seal)
+	if c.ID != cuts[0].ID || c.Cause != cut.Operator {
+		t.Fatalf("cut %s of cause %s, want %s taken over", c.ID, c.Cause, cuts[0].ID)
+	}
 	got := actions(h.cut(c.ID).Steps)
-	if want := []string{"escrow shred", "idp device-record"}; !slices.Equal(got, want) {
+	if want := []string{"idp device-record"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v: the decision's words are not another act", got, want)
 	}
 }
