@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func power(t *testing.T, root string) func() {
 	t.Cleanup(off)
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		if _, err := os.Stat(socket); err == nil {
+		if listens(t, socket) {
 			return off
 		}
 		if time.Now().After(deadline) {
@@ -39,6 +40,23 @@ func power(t *testing.T, root string) func() {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// listens reports whether somebody listens at the socket: it has its name
+// before, and to dial takes the one place that the simulator has.
+func listens(t *testing.T, socket string) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const accepts = " 00010000 " // __SO_ACCEPTCON
+	for line := range strings.Lines(string(table)) {
+		if strings.Contains(line, accepts) && strings.HasSuffix(strings.TrimSpace(line), socket) {
+			return true
+		}
+	}
+	return false
 }
 
 func look(t *testing.T, root string, raise bool) tpm.Sight {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -383,7 +384,16 @@ func (w *world) power(socket, chip string) func() {
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.until("the TPM", func() bool { _, err := os.Stat(socket); return err == nil })
+	// The socket has its name before anybody listens; dialling takes the one place.
+	w.until("the TPM", func() bool {
+		table, err := os.ReadFile("/proc/net/unix")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return slices.ContainsFunc(strings.Split(string(table), "\n"), func(line string) bool {
+			return strings.Contains(line, " 00010000 ") && strings.HasSuffix(line, socket) // __SO_ACCEPTCON
+		})
+	})
 	return func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
 }
 
