@@ -1,11 +1,10 @@
 package command
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -83,20 +82,20 @@ func (c *cli) ask(flag, prompt string) (string, error) {
 	return string(raw), nil
 }
 
-// readSecrets reads NAME=VALUE lines; empty ones and # comments are skipped.
+// readSecrets reads NAME=VALUE lines; empty ones and # comments are skipped. A
+// key or a certificate in PEM goes on to its last line.
 func (c *cli) readSecrets(path string) (map[string]string, error) {
 	if path == "" {
 		return nil, nil
 	}
-	raw, err := c.readBounded(path)
+	text, err := c.readText(path)
 	if err != nil {
 		return nil, err
 	}
 	secrets := map[string]string{}
-	lines := bufio.NewScanner(bytes.NewReader(raw))
-	lines.Buffer(nil, maxFile)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimRight(lines.Text(), "\r")
+	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
+	for i := 0; i < len(lines); i++ {
+		line, n := lines[i], i+1
 		if strings.TrimSpace(line) == "" || strings.HasPrefix(strings.TrimSpace(line), "#") {
 			continue
 		}
@@ -108,13 +107,22 @@ func (c *cli) readSecrets(path string) (map[string]string, error) {
 			return nil, usagef("", "%s:%d: not NAME=VALUE", path, n)
 		case secrets[name] != "":
 			return nil, usagef("", "%s:%d: %s is there twice", path, n, name)
-		case !utf8.ValidString(line):
-			return nil, usagef("", "%s:%d: not text in UTF-8", path, n)
+		}
+		if strings.HasPrefix(value, pemBegin) && !strings.Contains(value, pemEnd) {
+			last := slices.IndexFunc(lines[i+1:], func(l string) bool { return strings.HasPrefix(l, pemEnd) })
+			if last < 0 {
+				return nil, usagef("", "%s:%d: %s has no line that begins with %s", path, n, name, strings.TrimSpace(pemEnd))
+			}
+			value = strings.Join(append([]string{value}, lines[i+1:i+2+last]...), "\n") + "\n"
+			i += 1 + last
 		}
 		secrets[name] = value
 	}
-	if err := lines.Err(); err != nil {
-		return nil, usagef("", "%s: %s", path, err)
-	}
 	return secrets, nil
 }
+
+// How what is in PEM begins and ends.
+const (
+	pemBegin = "-----BEGIN "
+	pemEnd   = "-----END "
+)

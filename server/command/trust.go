@@ -163,8 +163,11 @@ func (c *cli) connectorAddCommand() *cobra.Command {
 	add := &cobra.Command{
 		Use: "add NAME", Short: "configure a connector, unless anything is wrong with its file", Args: exactly("NAME"),
 		Long: "Configure a connector from its YAML file. Its secrets are read from --secrets-file (or - for\n" +
-			"standard input), one NAME=VALUE a line, and stored encrypted; they never belong in the YAML file.",
-		Example: "  cutoff-server connector add sso --kind oidc --file sso.yaml --secrets-file sso.secrets --data /var/lib/cutoff",
+			"standard input), one NAME=VALUE a line (a key in PEM goes on to its END line), and stored\n" +
+			"encrypted; they never belong in the YAML file. An unknown --kind is answered with those there are.",
+		Example: "  cutoff-server connector add sso --kind oidc --file sso.yaml --secrets-file sso.secrets --data /var/lib/cutoff\n" +
+			"  { printf signing_key=; cat signing_key; } | \\\n" +
+			"    cutoff-server connector add hosts --kind ssh-krl --file hosts.yaml --secrets-file - --data /var/lib/cutoff",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if kind == "" || file == "" {
 				return usagef("see "+cmd.CommandPath()+" --help", "connector add needs --kind and --file")
@@ -193,7 +196,7 @@ func (c *cli) connectorAddCommand() *cobra.Command {
 			})
 		},
 	}
-	add.Flags().StringVar(&kind, "kind", "", "oidc or http")
+	add.Flags().StringVar(&kind, "kind", "", "the `KIND`: http for any HTTP API, oidc, ssh-krl …")
 	add.Flags().StringVar(&file, "file", "", "the connector's YAML `FILE`")
 	add.Flags().StringVar(&secretsFile, "secrets-file", "", "read NAME=VALUE lines from `FILE`, or - for standard input")
 	return add
@@ -206,7 +209,7 @@ func (c *cli) connectorCheckCommand() *cobra.Command {
 		Example: "  cutoff-server connector check sso.yaml --kind oidc --data /var/lib/cutoff",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if kind == "" {
-				return usagef("oidc or http", "connector check needs --kind")
+				return usagef("http, oidc, ssh-krl …", "connector check needs --kind")
 			}
 			config, err := c.readText(args[0])
 			if err != nil {
@@ -223,7 +226,7 @@ func (c *cli) connectorCheckCommand() *cobra.Command {
 			})
 		},
 	}
-	check.Flags().StringVar(&kind, "kind", "", "oidc or http")
+	check.Flags().StringVar(&kind, "kind", "", "the `KIND`: http for any HTTP API, oidc, ssh-krl …")
 	return check
 }
 
