@@ -34,11 +34,11 @@ func awaitUnlock(ctx context.Context, bus net.Conn) error {
 		}
 	}
 	k := keyring{conn: conn}
-	was, err := k.locks(ctx)
+	was, err := k.guard(ctx)
 	if err != nil {
 		return err
 	}
-	if owned, err := k.owned(ctx); err == nil && owned && len(was) == 0 {
+	if was.owner != "" && len(was.locked) == 0 {
 		return nil // it was unlocked before anybody listened
 	}
 	ticks := time.NewTicker(glance)
@@ -48,46 +48,60 @@ func awaitUnlock(ctx context.Context, bus net.Conn) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticks.C:
-		case s, ok := <-signals:
+		case _, ok := <-signals:
 			if !ok {
 				return ErrNone // the bus is gone
-			}
-			if s.Name == "org.freedesktop.DBus.NameOwnerChanged" {
-				return nil
 			}
 			if err := settle(ctx, signals); err != nil {
 				return err
 			}
 		}
-		now, err := k.locks(ctx)
+		now, err := k.guard(ctx)
 		if err != nil {
 			return err
 		}
-		for ref := range was {
-			if !now[ref] {
+		if now.owner != was.owner {
+			return nil
+		}
+		for ref := range was.locked {
+			if !now.locked[ref] {
 				return nil
 			}
 		}
 	}
 }
 
-// locks are the collections that are locked; of a keyring that does not run, none.
-func (k keyring) locks(ctx context.Context) (map[string]bool, error) {
+// guard is who keeps the keyring, and what is locked of it. Signals only say
+// when to look: one that is dropped, or comes with others, changes nothing.
+type guard struct {
+	owner  string // empty: no keyring runs
+	locked map[string]bool
+}
+
+// guard looks. A keyring that ends while it is asked is one that does not run.
+func (k keyring) guard(ctx context.Context) (guard, error) {
 	owned, err := k.owned(ctx)
 	if err != nil || !owned {
-		return nil, err
+		return guard{}, err
+	}
+	owner, err := k.owner(ctx, service)
+	if err != nil {
+		return guard{}, ctx.Err()
 	}
 	all, err := k.Collections(ctx)
 	if err != nil {
-		return nil, err
+		if still, asked := k.owner(ctx, service); asked != nil || still != owner {
+			return guard{}, ctx.Err()
+		}
+		return guard{}, err
 	}
-	out := map[string]bool{}
+	g := guard{owner: owner, locked: map[string]bool{}}
 	for _, c := range all {
 		if c.Locked {
-			out[c.Ref] = true
+			g.locked[c.Ref] = true
 		}
 	}
-	return out, nil
+	return g, nil
 }
 
 // settle lets a burst of signals pass.
