@@ -22,8 +22,12 @@ const maxXattrs = 64 << 10
 func AttributesOf(file *os.File, i Info) (Attributes, error) {
 	as := Attributes{UID: i.UID, GID: i.GID, Mode: i.Mode, ModTime: i.ModTime, AccessTime: i.AccessTime}
 	fd := int(file.Fd())
-	list := make([]byte, maxXattrs)
+	list := make([]byte, 512) // most files have none, or few
 	n, err := unix.Flistxattr(fd, list)
+	if errors.Is(err, unix.ERANGE) {
+		list = make([]byte, maxXattrs)
+		n, err = unix.Flistxattr(fd, list)
+	}
 	if errors.Is(err, unix.ENOTSUP) || n == 0 && err == nil {
 		return as, nil
 	}

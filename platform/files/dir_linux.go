@@ -2,9 +2,6 @@ package files
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -256,106 +253,6 @@ func (d *Dir) Link(existing, name string) error {
 	return wrap("link", name, unix.Linkat(from, old, parent, base, 0)) // no link is followed
 }
 
-// Write puts data at name, whole or not at all, with the attributes. was nil:
-// nothing may have that name (ErrExist); else what has it must still be what
-// was described (ErrChanged). The bytes are durable before they get the name.
-func (d *Dir) Write(name string, data []byte, as Attributes, was *Info) error {
-	parent, base, err := d.parent(name)
-	if err != nil {
-		return wrap("write", name, err)
-	}
-	defer unix.Close(parent)
-	defer keepTimes(parent)()
-	temp, err := writeTemp(parent, base, data, as)
-	if err != nil {
-		return wrap("write", name, err)
-	}
-	if err := place(parent, temp, base, was); err != nil {
-		return errors.Join(wrap("write", name, err), wrap("remove temporary file of", name, unix.Unlinkat(parent, temp, 0)))
-	}
-	return wrap("write", name, fsyncFolder(parent))
-}
-
-func place(parent int, temp, base string, was *Info) error {
-	if was == nil {
-		return unix.Renameat2(parent, temp, parent, base, unix.RENAME_NOREPLACE)
-	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return err
-	}
-	if now := info(&st); !now.Same(*was) || now.Kind != Regular || now.Links > 1 {
-		return ErrChanged
-	}
-	err := unix.Renameat(parent, temp, parent, base)
-	if (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) && immutable(parent, base) {
-		return ErrImmutable
-	}
-	return err
-}
-
-// writeTemp writes data beside base. The name follows from base, so that what a
-// killed predecessor left there, which may be a secret being restored, is
-// replaced and not forgotten.
-func writeTemp(parent int, base string, data []byte, as Attributes) (string, error) {
-	sum := sha256.Sum256([]byte(base))
-	temp := tempPrefix + hex.EncodeToString(sum[:8])
-	fd, err := createTemp(parent, temp)
-	if err != nil {
-		return "", err
-	}
-	if fd < 0 {
-		// Somebody planted what cannot be unlinked; he cannot guess this one.
-		temp = tempPrefix + rand.Text()
-		if fd, err = createTemp(parent, temp); err != nil {
-			return "", err
-		}
-	}
-	if fd < 0 {
-		return "", unix.EEXIST
-	}
-	file := os.NewFile(uintptr(fd), temp)
-	_, err = file.Write(data)
-	if err == nil {
-		err = apply(fd, as)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return "", errors.Join(err, unix.Unlinkat(parent, temp, 0))
-	}
-	return temp, nil
-}
-
-// createTemp makes a new file, in place of one that is there already. It
-// answers -1 if what is there cannot be unlinked.
-func createTemp(parent int, temp string) (int, error) {
-	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Openat(parent, temp, flags, 0o600)
-	if !errors.Is(err, unix.EEXIST) {
-		return fd, err
-	}
-	if err := unix.Unlinkat(parent, temp, 0); err != nil {
-		return -1, nil
-	}
-	fd, err = unix.Openat(parent, temp, flags, 0o600)
-	if errors.Is(err, unix.EEXIST) {
-		return -1, nil
-	}
-	return fd, err
-}
-
-// fsyncFolder syncs a folder that is open by O_PATH only.
-func fsyncFolder(parent int) error {
-	fd, err := unix.Openat(parent, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return unix.Fsync(fd)
-}
-
 func (d *Dir) fd() int { return int(d.file.Fd()) }
 
 func (d *Dir) open(name string, flags uint64) (int, error) {
@@ -385,11 +282,30 @@ func openat2(dir int, name string, flags, mode, resolve uint64) (int, error) {
 
 // relative makes name relative to the folder; it never climbs out of it.
 func relative(name string) string {
+	if isRelative(name) {
+		return name
+	}
 	name = strings.TrimPrefix(path.Clean("/"+name), "/")
 	if name == "" {
 		return "."
 	}
 	return name
+}
+
+// isRelative reports whether relative would leave name as it is, which is what
+// most names are.
+func isRelative(name string) bool {
+	start := 0
+	for i := 0; i <= len(name); i++ {
+		if i < len(name) && name[i] != '/' {
+			continue
+		}
+		if part := name[start:i]; part == "" || part == "." || part == ".." {
+			return false
+		}
+		start = i + 1
+	}
+	return true
 }
 
 func info(st *unix.Stat_t) Info {

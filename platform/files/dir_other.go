@@ -76,6 +76,23 @@ func (d *Dir) Link(string, string) error { return errors.ErrUnsupported }
 // Write is not here yet.
 func (d *Dir) Write(string, []byte, Attributes, *Info) error { return errors.ErrUnsupported }
 
+// Prepared is a file without its name.
+type Prepared struct{}
+
+// Prepare is not here yet.
+func (d *Dir) Prepare(string, []byte, Attributes) (*Prepared, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Sync is not here yet.
+func (p *Prepared) Sync() error { return errors.ErrUnsupported }
+
+// Place is not here yet.
+func (p *Prepared) Place(*Info) error { return errors.ErrUnsupported }
+
+// Drop is not here yet.
+func (p *Prepared) Drop() error { return errors.ErrUnsupported }
+
 // ApplyToDir is not here yet.
 func (d *Dir) ApplyToDir(string, Attributes) error { return errors.ErrUnsupported }
 

@@ -73,8 +73,18 @@ func (w *Worker) folderAt(at place) (place, bool) {
 	if at.base == wire.InRoot || at.name == "." {
 		return at, true
 	}
+	if led, known := w.lists.led[at]; known {
+		return led, led.name != ""
+	}
+	led := place{}
 	found, err := w.home.Resolve(at.name, w.inside)
-	return inHome(found.Name), err == nil && !found.Outside && !found.Dangling && found.Info.Kind == files.Directory
+	if err == nil && !found.Outside && !found.Dangling && found.Info.Kind == files.Directory {
+		led = inHome(found.Name)
+	}
+	if len(w.lists.led) < maxKnown {
+		w.lists.led[at] = led
+	}
+	return led, led.name != ""
 }
 
 // copyOf treats one copy of a credential. The logs of a database that only loses

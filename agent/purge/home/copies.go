@@ -66,7 +66,7 @@ func (w *Worker) origins() []origin {
 
 // copiesAt reads the files that say what was copied.
 func (w *Worker) copiesAt(c *catalogue.Credential, at place, table []origin) error {
-	if at.base != wire.InHome || w.lists.absent(w.home, at) {
+	if at.base != wire.InHome || w.absent(at) {
 		return nil
 	}
 	w.approach(at)

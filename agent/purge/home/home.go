@@ -50,10 +50,13 @@ type Worker struct {
 	seen    map[string]bool // places treated
 	lists   *lists
 	synced  map[place]bool             // folders to make durable at the end
+	syncing errgroup.Group             // of those that are being made so
 	folders map[place]files.Attributes // above what was sealed
 	names   map[uint64]meta            // what is back, by inode
 	pipe    *pipeline                  // in a seal
-	line    []waiting                  // what is being sealed, in order
+	line    []waiting                  // what is being sealed or rewritten, in order
+	// rewriting is how many of the line are mixed files.
+	rewriting int
 	// modes are those that were loosened, as they were; restore puts the
 	// folders' back.
 	modes   map[place]uint32
@@ -96,16 +99,14 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 		err = w.restoreAll()
 	case wire.Seal:
 		if err = w.startPipeline(); err == nil {
-			err = w.work(ctx)
-			if err == nil || errors.Is(err, errBudget) {
-				err = firstOf(w.settle(true), err) // what was sent is not left half done
-			}
+			err = w.workAndSettle(ctx)
 		}
 	default:
-		err = w.work(ctx)
+		err = w.workAndSettle(ctx)
 	}
 	exhausted := errors.Is(err, errBudget)
 	if err != nil && !exhausted {
+		w.abandon()
 		return err
 	}
 	w.sync()
@@ -115,6 +116,15 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, home, root *files.D
 	}
 	w.pipe.stop() // the parent's last word is the end of the pipe
 	return nil
+}
+
+// workAndSettle works, and leaves nothing half done that was begun.
+func (w *Worker) workAndSettle(ctx context.Context) error {
+	err := w.work(ctx)
+	if err == nil || errors.Is(err, errBudget) {
+		err = firstOf(w.settle(true), err)
+	}
+	return err
 }
 
 // errBudget ends a scan whose time or number of entries is used up.
@@ -173,6 +183,11 @@ func (w *Worker) scan(ctx context.Context) error {
 			return err
 		}
 	}
+	// What follows looks at whole folders, where nothing half done is to be found.
+	if err := w.settle(true); err != nil {
+		return err
+	}
+	w.syncMost()
 	if err := w.workTrees(); err != nil {
 		return err
 	}
@@ -221,7 +236,7 @@ func (w *Worker) sandboxed(c *catalogue.Credential) error {
 // sandbox reports whether a sandbox's folder is there, or may be.
 func (w *Worker) sandbox(root string) bool {
 	rest, ok := paths.InHome(root)
-	return ok && !w.lists.absent(w.home, inHome(rest+"/."))
+	return ok && !w.absent(inHome(rest+"/."))
 }
 
 func (w *Worker) expanded(c *catalogue.Credential, list []string, expand func(string) []place) error {
@@ -253,10 +268,13 @@ func (w *Worker) expanded(c *catalogue.Credential, list []string, expand func(st
 
 // each treats what a pattern matches, and the copies beside it.
 func (w *Worker) each(c *catalogue.Credential, at place) error {
-	if w.lists.absent(w.dir(at.base), at) {
+	if w.absent(at) {
 		return nil
 	}
 	w.approach(at)
+	if w.nothing(at) {
+		return w.besides(c, at)
+	}
 	for _, name := range w.glob(at) {
 		if err := w.spend(1); err != nil {
 			return err
@@ -390,11 +408,27 @@ func (w *Worker) left(i wire.Item, outcome, detail string) error {
 // changed notes that the folder of a name is to be made durable.
 func (w *Worker) changed(at place) { w.synced[place{at.base, path.Dir(at.name)}] = true }
 
+// syncMost begins to make the folders durable that were changed by now, beside
+// what is left to do.
+func (w *Worker) syncMost() {
+	folders := w.synced
+	w.synced = map[place]bool{}
+	w.syncing.Go(func() error {
+		w.syncAll(folders)
+		return nil
+	})
+}
+
 // sync makes the folders that were changed durable.
 func (w *Worker) sync() {
+	w.syncAll(w.synced)
+	_ = w.syncing.Wait() // it does not fail
+}
+
+func (w *Worker) syncAll(folders map[place]bool) {
 	var all errgroup.Group
 	all.SetLimit(16) // flushes that wait together share the file system's commit
-	for in := range w.synced {
+	for in := range folders {
 		all.Go(func() error {
 			_ = w.dir(in.base).SyncParent(path.Join(in.name, "x")) // a removal that a power cut undoes is found by the sweep
 			return nil

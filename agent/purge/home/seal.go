@@ -51,6 +51,9 @@ type waiting struct {
 	info files.Info
 	// then takes it away.
 	then func(wire.Item) error
+	// rest is what is left of a mixed file, when that is what becomes durable: it
+	// is no copy, and takes the place of the file.
+	rest *rewriting
 }
 
 // sealFile seals a file, when the job is a seal; then, which takes it away, is
@@ -207,6 +210,8 @@ func (w *Worker) settle(all bool) error {
 		w.line = w.line[1:]
 		err := next.copy.wait()
 		switch {
+		case next.rest != nil:
+			err = next.rest.place(err)
 		case err == nil:
 			next.item.Sealed = true
 			err = next.then(next.item)

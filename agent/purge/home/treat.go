@@ -1,7 +1,6 @@
 package home
 
 import (
-	"crypto/sha256"
 	"errors"
 	"path"
 	"strings"
@@ -383,24 +382,6 @@ func (w *Worker) edit(c *catalogue.Credential, i wire.Item, at place, info files
 		return w.left(i, wire.Blocked, detailOf(err))
 	}
 	return w.sealFile(c, i, at, info, data, rest, func(i wire.Item) error { return w.rewrite(i, at, info, as, rest) })
-}
-
-// rewrite puts rest in the place of a mixed file.
-func (w *Worker) rewrite(i wire.Item, at place, info files.Info, as files.Attributes, rest []byte) error {
-	if err := w.dir(at.base).Write(at.name, rest, as, &info); err != nil {
-		i.Sealed = false
-		return w.left(i, wire.Blocked, detailOf(err))
-	}
-	if back, _, err := w.read(at); err != nil || string(back) != string(rest) {
-		i.Action, i.Outcome, i.Detail = "left", wire.Blocked, "re-created"
-		return w.report(i)
-	}
-	sum := sha256.Sum256(rest)
-	i.Removed, i.Digest, i.Outcome, i.Detail = true, sum[:], wire.Verified, "edited"
-	if i.Sealed {
-		i.Detail = "sealed"
-	}
-	return w.report(i)
 }
 
 func (w *Worker) attributes(at place) (files.Attributes, error) {

@@ -251,5 +251,8 @@ func wanted(key string) bool { return key == "name" || key == "value" || key == 
 
 // unescape reads a value as GLib's key files write it.
 func unescape(value string) string {
-	return strings.NewReplacer(`\\`, `\`, `\s`, " ", `\n`, "\n", `\t`, "\t", `\r`, "\r").Replace(value)
+	return escapes.Replace(value)
 }
+
+// escapes are those of a key file's values.
+var escapes = strings.NewReplacer(`\\`, `\`, `\s`, " ", `\n`, "\n", `\t`, "\t", `\r`, "\r")
