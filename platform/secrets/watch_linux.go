@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -23,7 +24,7 @@ func awaitUnlock(ctx context.Context, bus net.Conn) error {
 		return err
 	}
 	defer conn.Close()
-	signals := make(chan *dbus.Signal, 16) // a full channel drops: one of many is enough
+	signals := make(chan *dbus.Signal, 16) // settle takes a burst out of it
 	conn.Signal(signals)
 	for _, match := range [][]dbus.MatchOption{
 		{dbus.WithMatchSender(service), dbus.WithMatchPathNamespace(root)},
@@ -34,38 +35,32 @@ func awaitUnlock(ctx context.Context, bus net.Conn) error {
 		}
 	}
 	k := keyring{conn: conn}
-	was, err := k.guard(ctx)
-	if err != nil {
-		return err
-	}
-	if was.owner != "" && len(was.locked) == 0 {
-		return nil // it was unlocked before anybody listened
-	}
 	ticks := time.NewTicker(glance)
 	defer ticks.Stop()
+	var was *guard
 	for {
+		now, err := k.guard(ctx)
+		switch {
+		case errors.Is(err, dbus.ErrClosed):
+			return ErrNone // the bus is gone
+		case err != nil: // it ended while it was asked: the next look says what came of it
+		case was == nil && now.owner != "" && len(now.locked) == 0:
+			return nil // it was unlocked before anybody listened
+		case was == nil:
+			was = &now
+		case now.since(*was):
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticks.C:
 		case _, ok := <-signals:
 			if !ok {
-				return ErrNone // the bus is gone
+				return ErrNone
 			}
 			if err := settle(ctx, signals); err != nil {
 				return err
-			}
-		}
-		now, err := k.guard(ctx)
-		if err != nil {
-			return err
-		}
-		if now.owner != was.owner {
-			return nil
-		}
-		for ref := range was.locked {
-			if !now.locked[ref] {
-				return nil
 			}
 		}
 	}
@@ -78,21 +73,31 @@ type guard struct {
 	locked map[string]bool
 }
 
-// guard looks. A keyring that ends while it is asked is one that does not run.
-func (k keyring) guard(ctx context.Context) (guard, error) {
-	owned, err := k.owned(ctx)
-	if err != nil || !owned {
-		return guard{}, err
+// since reports whether a keyring came up, ended or unlocked something.
+func (g guard) since(was guard) bool {
+	if g.owner != was.owner {
+		return true
 	}
+	for ref := range was.locked {
+		if !g.locked[ref] {
+			return true
+		}
+	}
+	return false
+}
+
+// guard looks.
+func (k keyring) guard(ctx context.Context) (guard, error) {
 	owner, err := k.owner(ctx, service)
+	var said dbus.Error
+	if errors.As(err, &said) && said.Name == "org.freedesktop.DBus.Error.NameHasNoOwner" {
+		return guard{}, nil
+	}
 	if err != nil {
-		return guard{}, ctx.Err()
+		return guard{}, err
 	}
 	all, err := k.Collections(ctx)
 	if err != nil {
-		if still, asked := k.owner(ctx, service); asked != nil || still != owner {
-			return guard{}, ctx.Err()
-		}
 		return guard{}, err
 	}
 	g := guard{owner: owner, locked: map[string]bool{}}
