@@ -5,15 +5,12 @@
 package assertion
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -24,91 +21,84 @@ import (
 // draft-parecki-oauth-global-token-revocation-06 wants at most.
 const MaxLife = 5 * time.Minute
 
-// minRSA is the shortest RSA key that is taken, in bits.
-const minRSA = 2048
+// clocks is how far back a statement is dated, for clocks that differ; GitHub
+// advises the same.
+const clocks = time.Minute
+
+// What New finds wrong. Neither says anything of the text.
+var (
+	ErrKey         = errors.New("want a private key, RSA of at least 2048 bits or EC P-256: in PEM, as a JWK, or a Google service account's JSON file")
+	ErrCertificate = errors.New("want the key's certificate in PEM")
+)
 
 // Signer makes statements under one key. It is safe for many goroutines.
 type Signer struct {
-	signer jose.Signer
-	alg    jose.SignatureAlgorithm
+	signer  jose.Signer
+	account string
 }
 
-// New reads a private key in PEM (PKCS#8, PKCS#1 or SEC 1): RSA of 2048 bits
-// and more signs by RS256, P-256 by ES256. keyID goes into the header; may be
-// empty. Errors say nothing of the text.
-func New(pemText, keyID string) (*Signer, error) {
-	key, err := parse(pemText)
+// New reads a private key as people have it: in PEM (PKCS#8, PKCS#1 or SEC 1;
+// \n may stand for the ends of lines), as a JWK, or in a Google service
+// account's JSON. RSA of 2048 bits and more signs by RS256, P-256 by ES256.
+// keyID goes into the header, instead of the one that the JSON says; certificate
+// is in PEM and goes there as its hash, by which Entra knows the key. Both may
+// be empty. The error is ErrKey or ErrCertificate.
+func New(text, keyID, certificate string) (*Signer, error) {
+	k, err := parse(text)
 	if err != nil {
 		return nil, err
 	}
-	var alg jose.SignatureAlgorithm
-	switch k := key.(type) {
-	case *rsa.PrivateKey:
-		if k.N.BitLen() < minRSA {
-			return nil, errors.New("an RSA key needs 2048 bits or more")
-		}
-		alg = jose.RS256
-	case *ecdsa.PrivateKey:
-		if k.Curve != elliptic.P256() {
-			return nil, errors.New("an elliptic key must be P-256")
-		}
-		alg = jose.ES256
-	default:
-		return nil, errors.New("want an RSA or a P-256 private key")
+	if keyID == "" {
+		keyID = k.id
 	}
 	options := (&jose.SignerOptions{}).WithType("JWT")
 	if keyID != "" {
 		options = options.WithHeader("kid", keyID)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
+	if certificate != "" {
+		block, _ := pem.Decode(lines(certificate))
+		if block == nil || block.Type != "CERTIFICATE" {
+			return nil, ErrCertificate
+		}
+		sum := sha256.Sum256(block.Bytes)
+		options = options.WithHeader("x5t#S256", base64.RawURLEncoding.EncodeToString(sum[:]))
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: k.alg, Key: k.private}, options)
 	if err != nil {
-		return nil, errors.New("the private key cannot sign")
+		return nil, ErrKey
 	}
-	return &Signer{signer: signer, alg: alg}, nil
+	return &Signer{signer: signer, account: k.account}, nil
 }
 
-func parse(text string) (crypto.PrivateKey, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil, errors.New("want a private key in PEM")
-	}
-	defer clear(block.Bytes)
-	if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
-		return key, nil
-	}
-	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-		return key, nil
-	}
-	if key, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
-		return key, nil
-	}
-	return nil, errors.New("want an unencrypted private key in PEM (PKCS#8, PKCS#1 or SEC 1)")
+// Account is the e-mail address of a Google service account, which is the
+// issuer of its statements; empty of another key.
+func (s *Signer) Account() string { return s.account }
+
+// Statement is what is said. Issuer is needed; an empty Subject or Audience is
+// left out.
+type Statement struct {
+	Issuer, Subject, Audience string
+	At                        time.Time     // now
+	Life                      time.Duration // from At, at most MaxLife
+	More                      map[string]any
 }
 
-// Algorithm is RS256 or ES256.
-func (s *Signer) Algorithm() string { return string(s.alg) }
-
-// Sign makes a statement of issuer about subject for audience, valid for life
-// from now; life is bounded by MaxLife. Each has its own jti. more are further
-// claims and may be nil.
-func (s *Signer) Sign(issuer, subject, audience string, now time.Time, life time.Duration, more map[string]any) (string, error) {
-	builder := jwt.Signed(s.signer).Claims(jwt.Claims{
-		Issuer: issuer, Subject: subject, Audience: jwt.Audience{audience}, ID: fresh(),
-		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(min(life, MaxLife))),
-	})
-	if len(more) > 0 {
-		builder = builder.Claims(more)
+// Sign makes the compact form (RFC 7515) of a statement. Each has its own jti.
+func (s *Signer) Sign(of Statement) (string, error) {
+	// One audience is a text and no list: some providers take no other.
+	claims := map[string]any{
+		"iss": of.Issuer, "jti": rand.Text(),
+		"iat": of.At.Add(-clocks).Unix(), "exp": of.At.Add(min(of.Life, MaxLife)).Unix(),
 	}
-	token, err := builder.Serialize()
+	for name, text := range map[string]string{"sub": of.Subject, "aud": of.Audience} {
+		if text != "" {
+			claims[name] = text
+		}
+	}
+	maps.Copy(claims, of.More)
+	token, err := jwt.Signed(s.signer).Claims(claims).Serialize()
 	if err != nil {
 		return "", errors.New("the statement cannot be signed")
 	}
 	return token, nil
-}
-
-// fresh is an id nobody has used: 128 random bits.
-func fresh() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return base64.RawURLEncoding.EncodeToString(b[:])
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"cutoff/server/connector/assertion"
 	"cutoff/server/connector/config"
 	"cutoff/server/connector/outgoing"
 	"cutoff/server/fault"
@@ -27,6 +28,7 @@ type Connector struct {
 	client  *outgoing.Client
 	now     func() time.Time
 	auth    auth
+	signer  *assertion.Signer // of auth's key, if it has one
 	session session
 }
 
@@ -92,8 +94,9 @@ func (c *Connector) choose(out *outgoing.Config) string {
 	}
 	c.auth = c.spec.auths[i]
 	v := c.authValues()
-	if text := c.auth.token.key.render(v); len(c.auth.token.key.parts) > 0 {
-		if _, err := parseSigner(text); err != nil {
+	if g := c.auth.token; len(g.key.parts) > 0 {
+		var err error
+		if c.signer, err = assertion.New(g.key.render(v), g.keyID.render(v), g.certificate.render(v)); err != nil {
 			return "the secret for auth's key: " + err.Error()
 		}
 	}

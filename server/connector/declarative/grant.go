@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"cutoff/server/connector/assertion"
 	"cutoff/server/connector/config"
 	"cutoff/server/connector/outgoing"
 	"cutoff/server/document"
@@ -62,9 +63,8 @@ func (f *file) grant(n document.Node, m map[string]document.Node, kind string) g
 // Bounds of how long a token is kept: unknownLife if the answer does not say,
 // and never up to its very end.
 const (
-	unknownLife   = 5 * time.Minute
-	maxLife       = 12 * time.Hour
-	assertionLife = 5 * time.Minute
+	unknownLife = 5 * time.Minute
+	maxLife     = 12 * time.Hour
 )
 
 // fetchToken gets a token from the provider.
@@ -164,21 +164,21 @@ func (c *Connector) tokenRequest(v values) (outgoing.Request, error) {
 		if s := g.scopes.render(v); s != "" {
 			extra["scope"] = s // Google wants it in the assertion
 		}
-		assertion, err := c.assertion(v, g.issuer.render(v), g.subject.render(v), aud, extra)
+		text, err := c.state(v, assertion.Statement{Issuer: g.issuer.render(v), Subject: g.subject.render(v), Audience: aud, More: extra})
 		if err != nil {
 			return outgoing.Request{}, err
 		}
-		form.Set("assertion", assertion)
+		form.Set("assertion", text)
 		form.Del("scope")
 	case len(g.key.parts) > 0:
 		form.Set("grant_type", "client_credentials")
-		assertion, err := c.assertion(v, client, client, aud, nil)
+		text, err := c.state(v, assertion.Statement{Issuer: client, Subject: client, Audience: aud})
 		if err != nil {
 			return outgoing.Request{}, err
 		}
 		form.Set("client_id", client)
 		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
-		form.Set("client_assertion", assertion)
+		form.Set("client_assertion", text)
 	default:
 		form.Set("grant_type", "client_credentials")
 		secret := g.secret.render(v)
@@ -198,7 +198,7 @@ func (c *Connector) tokenRequest(v values) (outgoing.Request, error) {
 
 func (c *Connector) appRequest(r *outgoing.Request, v values) error {
 	g := c.auth.token
-	jwt, err := c.assertion(v, g.issuer.render(v), "", "", nil)
+	jwt, err := c.state(v, assertion.Statement{Issuer: g.issuer.render(v)})
 	if err != nil {
 		return err
 	}
@@ -211,4 +211,22 @@ func (c *Connector) appRequest(r *outgoing.Request, v values) error {
 		r.Header.Set(t.name, s)
 	}
 	return nil
+}
+
+// state signs a statement, which no provider takes twice. An empty issuer is
+// the service account's own. Where requests are printed nothing is signed: who
+// reads the paper could sign in with it.
+func (c *Connector) state(v values, of assertion.Statement) (string, error) {
+	if strings.Contains(c.auth.token.key.render(v), hidden) {
+		return hidden, nil
+	}
+	if of.Issuer == "" {
+		of.Issuer = c.signer.Account()
+	}
+	of.At, of.Life = c.now(), assertion.MaxLife
+	text, err := c.signer.Sign(of)
+	if err != nil {
+		return "", errUnsafe{"key", "does-not-sign"}
+	}
+	return text, nil
 }

@@ -113,7 +113,7 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	case authOAuth:
 		made.grant = &grant{secret: secret}
 	default:
-		signer, err := assertion.New(secret, s.keyID)
+		signer, err := assertion.New(secret, s.keyID, "")
 		if err != nil {
 			return nil, whole("secret \"" + secretName + "\": " + err.Error())
 		}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"cutoff/server/connector/assertion"
 	"cutoff/server/connector/outgoing"
 	"cutoff/server/revoke"
 )
@@ -93,7 +94,9 @@ func (c *Connector) post(ctx context.Context, body []byte) (outgoing.Response, e
 func (c *Connector) bearer(ctx context.Context) (string, error) {
 	switch {
 	case c.signer != nil:
-		return c.signer.Sign(c.file.clientID, c.file.clientID, c.file.endpoint.String(), c.now(), statementLife, nil)
+		return c.signer.Sign(assertion.Statement{
+			Issuer: c.file.clientID, Subject: c.file.clientID, Audience: c.file.endpoint.String(), At: c.now(), Life: statementLife,
+		})
 	case c.grant != nil:
 		return c.grant.token(ctx, c)
 	default:
