@@ -14,6 +14,7 @@ import (
 	"cutoff/server/connector/assertion"
 	"cutoff/server/connector/config"
 	"cutoff/server/connector/outgoing"
+	"cutoff/server/device"
 	"cutoff/server/document"
 	"cutoff/server/fault"
 	"cutoff/server/revoke"
@@ -203,18 +204,48 @@ func (c *Connector) Plan(s revoke.Subject) []revoke.Spec {
 		return specs
 	}
 	for _, k := range s.Credentials {
-		subject := k.Identifiers["jwt-subject"]
-		if subject == "" || k.Identifiers["jwt-issuer"] != c.file.issuer {
-			continue
+		for _, subject := range subjectsAt(c.file.issuer, k.Names) {
+			i := slices.IndexFunc(specs, func(o revoke.Spec) bool { return o.Params["subject"] == subject && o.Params["credential_id"] == "" })
+			if i < 0 {
+				specs = append(specs, c.spec(subject))
+				i = len(specs) - 1
+			}
+			specs[i].Params["credential_id"] = k.ID
 		}
-		i := slices.IndexFunc(specs, func(o revoke.Spec) bool { return o.Params["subject"] == subject && o.Params["credential_id"] == "" })
-		if i < 0 {
-			specs = append(specs, c.spec(subject))
-			i = len(specs) - 1
-		}
-		specs[i].Params["credential_id"] = k.ID
 	}
 	return specs
+}
+
+// subjectsAt are the subjects of the tokens of one file that issuer made. A
+// token's subject comes right after its issuer, but equal identifiers are
+// reported once: one that stands alone goes with each of the other kind, as
+// device.Certificates has it.
+func subjectsAt(issuer string, names []device.Identifier) []string {
+	var paired, all, alone []string
+	ours, oursAlone := false, false
+	for i, n := range names {
+		switch n.Kind {
+		case "jwt-issuer":
+			if n.Value == issuer {
+				ours = true
+				oursAlone = i+1 == len(names) || names[i+1].Kind != "jwt-subject"
+			}
+		case "jwt-subject":
+			all = append(all, n.Value)
+			if i == 0 || names[i-1].Kind != "jwt-issuer" {
+				alone = append(alone, n.Value)
+			} else if names[i-1].Value == issuer {
+				paired = append(paired, n.Value)
+			}
+		}
+	}
+	switch {
+	case !ours:
+		return nil
+	case oursAlone:
+		return all
+	}
+	return append(paired, alone...)
 }
 
 func (c *Connector) spec(subject string) revoke.Spec {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ import (
 
 	"cutoff/server/connector/config"
 	"cutoff/server/connector/gtr"
+	"cutoff/server/device"
 	"cutoff/server/revoke"
 )
 
@@ -144,12 +146,25 @@ func step(s revoke.Spec) revoke.Step {
 	return revoke.Step{ID: "stp_1", CutID: "cut_1", Connector: s.Connector, Action: s.Action, Target: s.Target, Params: s.Params, Scope: s.Scope, Undo: s.Undo}
 }
 
+// tokens are what a device tells of a file of tokens: pairs of an issuer and a
+// subject, either of which may be empty, and each identifier once.
+func tokens(pairs ...string) []device.Identifier {
+	var all []device.Identifier
+	for i, value := range pairs {
+		n := device.Identifier{Kind: []string{"jwt-issuer", "jwt-subject"}[i%2], Value: value}
+		if value != "" && !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
 var alice = revoke.Subject{
 	Email: "alice@example.com", Accounts: []string{"248289761001"},
 	Credentials: []revoke.Credential{
-		{ID: "cred_1", Identifiers: map[string]string{"jwt-issuer": "https://issuer.example.com", "jwt-subject": "248289761001"}},
-		{ID: "cred_2", Identifiers: map[string]string{"jwt-issuer": "https://issuer.example.com", "jwt-subject": "service"}},
-		{ID: "cred_3", Identifiers: map[string]string{"jwt-issuer": "https://other.example.com", "jwt-subject": "248289761001"}},
+		{ID: "cred_1", Names: tokens("https://issuer.example.com", "248289761001")},
+		{ID: "cred_2", Names: tokens("https://issuer.example.com", "service")},
+		{ID: "cred_3", Names: tokens("https://other.example.com", "248289761001")},
 	},
 }
 
@@ -234,6 +249,34 @@ func TestATokenOfTheIssuerOnTheDeviceNamesItsSubject(t *testing.T) {
 	}
 	if len(covered) != 2 || covered["cred_1"] != "248289761001" || covered["cred_2"] != "service" {
 		t.Errorf("got %v, want the two credentials of this issuer, the other left to others", covered)
+	}
+}
+
+func TestEachTokenOfAFileNamesItsOwnSubject(t *testing.T) {
+	const ours, other = "https://issuer.example.com", "https://other.example.com"
+	p := newProvider(t, "sub_id", func(*provider, string) int { return 0 })
+	c := made(t, p, "endpoint: BASE/revoke\nsubject: iss_sub\nissuer: "+ours+"\nauth: bearer\naccess_token_life: unbounded\n",
+		config.Secrets{"credential": secret})
+	for name, row := range map[string]struct{ file, want []string }{
+		"another's token first":                   {[]string{other, "bob", ours, "alice"}, []string{"alice"}},
+		"another's token last":                    {[]string{ours, "alice", other, "bob"}, []string{"alice"}},
+		"two of one issuer":                       {[]string{ours, "alice", ours, "bob"}, []string{"alice", "bob"}},
+		"one of each, and one more":               {[]string{ours, "alice", other, "bob", ours, "carol"}, []string{"alice", "carol"}},
+		"the subject that another knows as well":  {[]string{other, "alice", ours, "alice"}, []string{"alice"}},
+		"a token of the issuer without a subject": {[]string{ours, ""}, nil},
+		"a token without an issuer":               {[]string{"", "alice"}, nil},
+		"others' only":                            {[]string{other, "alice"}, nil},
+	} {
+		var got []string
+		for _, s := range c.Plan(revoke.Subject{Credentials: []revoke.Credential{{ID: "cred_1", Names: tokens(row.file...)}}}) {
+			got = append(got, s.Params["subject"])
+			if s.Params["credential_id"] != "cred_1" {
+				t.Errorf("%s: a step is for credential %q", name, s.Params["credential_id"])
+			}
+		}
+		if !slices.Equal(got, row.want) {
+			t.Errorf("%s: got %v, want %v", name, got, row.want)
+		}
 	}
 }
 
