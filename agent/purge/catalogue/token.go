@@ -30,14 +30,14 @@ type Token struct {
 	//	$VAULT_ADDR             a variable of the user's environment
 	//	= github.com            what follows
 	Values map[string]string `json:"values"`
-	// If is "PATH PATTERN": it is such a token only if what stands there is like the
-	// pattern, in which * stands for any text.
+	// If is "PATH PATTERN", or with after or host before them: it is such a token only
+	// if what stands there is like the pattern, in which * stands for any text.
 	If string `json:"if,omitempty"`
 }
 
 var (
 	tokenValue = regexp.MustCompile(`^(\$[A-Z][A-Z0-9_]*|= \S+|((key|registry|iss|aud|after|host|text) )?[^\s=$]\S*|(json|serial) \S+ \S+)$`)
-	tokenIf    = regexp.MustCompile(`^\S+ \S+$`)
+	tokenIf    = regexp.MustCompile(`^((after|host) )?[^\s=$]\S* \S+$`)
 	valueName  = regexp.MustCompile(`^[a-z]+$`)
 )
 

@@ -76,7 +76,7 @@ func tokens(specs []catalogue.Token, leaves []leaf, at Place) []Token {
 	for _, spec := range specs {
 		want := steps(spec.Values["token"])
 		for _, l := range leaves {
-			if len(l.path) != len(want) || l.value == "" || !matches(want, l.path) || !fits(spec.If, l, leaves) {
+			if len(l.path) != len(want) || l.value == "" || !matches(want, l.path) || !fits(spec.If, l, leaves, at) {
 				continue
 			}
 			values, ok := valuesOf(spec, l, leaves, at)
@@ -92,12 +92,12 @@ func tokens(specs []catalogue.Token, leaves []leaf, at Place) []Token {
 }
 
 // fits reports whether the condition of a token holds; none always does.
-func fits(condition string, token leaf, all []leaf) bool {
+func fits(condition string, token leaf, all []leaf, at Place) bool {
 	if condition == "" {
 		return true
 	}
-	where, pattern, _ := strings.Cut(condition, " ")
-	have := near(steps(where), token, all)
+	space := strings.LastIndexByte(condition, ' ')
+	have, pattern := valueOf(condition[:space], token, all, at), condition[space+1:]
 	before, after, wild := strings.Cut(pattern, "*")
 	if !wild {
 		return have == pattern

@@ -96,6 +96,9 @@ func TestTokensOfAKeyringAreToldByAttributes(t *testing.T) {
 		"git of another host":        {"git-keyring", "t", map[string]string{"server": "git.acme.example"}, nil},
 		"credential manager":         {"git-keyring", "t", map[string]string{"service": "git:https://gitlab.com", "account": "a"}, []map[string]string{{"token": "t", "host": "gitlab.com"}}},
 		"a registry of GitHub":       {"docker-keyring", "t", map[string]string{"server": "https://ghcr.io"}, []map[string]string{{"token": "t", "host": "github.com"}}},
+		"a registry without https":   {"docker-keyring", "t", map[string]string{"server": "registry.gitlab.com/"}, []map[string]string{{"token": "t", "host": "gitlab.com"}}},
+		"a registry of a like name":  {"docker-keyring", "t", map[string]string{"server": "https://notghcr.io"}, nil},
+		"one that only mentions it":  {"docker-keyring", "t", map[string]string{"server": "https://registry.example/ghcr.io"}, nil},
 		"a registry of a company":    {"docker-keyring", "t", map[string]string{"server": "https://ghcr.io.acme.example"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
