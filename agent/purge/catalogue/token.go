@@ -22,7 +22,7 @@ type Token struct {
 	//	key hosts.*             the name of the place, not what stands there
 	//	registry *:_authToken   the host in an npmrc key
 	//	iss id_token            the issuer that a token names; aud: the client
-	//	text %.crt              the content of a file beside this one, of the same stem
+	//	text %.crt              the content of a file beside this one; %: NAME of NAME.key or NAME_key
 	//	serial %.crt ROOTS      the serial number of the certificate in it, in decimal, if
 	//	                        a certificate in the file ROOTS vouches for it
 	//	json ../x.json ca-url   a value of a file of JSON: above this one, below ~/, or at an

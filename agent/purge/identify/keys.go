@@ -84,7 +84,7 @@ func certificate(text []byte, n *notes) {
 // certificateBeside names a key by the certificate that lies beside it: that of
 // NAME.key, or of NAME_key, in NAME.crt.
 func certificateBeside(_ []byte, around Around, n *notes) {
-	text := around.Sibling(strings.TrimSuffix(stem(around.Name()), "_key") + ".crt")
+	text := around.Sibling(pairName(around.Name()) + ".crt")
 	if len(chainOf(text)) == 0 {
 		n.until(never)
 		return

@@ -189,9 +189,19 @@ func near(want []string, token leaf, all []leaf) string {
 	return ""
 }
 
-// besideName puts the stem of the file's own name in the place of %.
+// besideName puts what a key's name shares with its certificate's in the place
+// of %.
 func besideName(pattern string, at Place) string {
-	return strings.ReplaceAll(pattern, "%", stem(at.Name()))
+	return strings.ReplaceAll(pattern, "%", pairName(at.Name()))
+}
+
+// pairName is what the names of a key and of its certificate begin with: NAME of
+// NAME.key, as of NAME_key.
+func pairName(key string) string {
+	if name, ok := strings.CutSuffix(key, "_key"); ok {
+		return name
+	}
+	return stem(key)
 }
 
 // serverOf is the host of an address, or of a name that is one itself.

@@ -53,8 +53,8 @@ func issued(t *testing.T, serial int64) (leaf, root string) {
 func TestTokensHaveWhatTheirProvidersNeed(t *testing.T) {
 	leaf, root := issued(t, 4711)
 	_, stranger := issued(t, 1)
-	at := around{folder{name: "laptop.key", files: map[string]string{"laptop.crt": leaf, "root.crt": root, "stranger.crt": stranger,
-		"../config.json": `{"ca-url":"https://ca.example"}`}}}
+	files := map[string]string{"laptop.crt": leaf, "root.crt": root, "stranger.crt": stranger,
+		"../config.json": `{"ca-url":"https://ca.example"}`}
 	for name, c := range map[string]struct {
 		format  catalogue.Format
 		content string
@@ -75,7 +75,9 @@ func TestTokensHaveWhatTheirProvidersNeed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			entry := &catalogue.Credential{Format: c.format, Tokens: []catalogue.Token{{Provider: "p", Values: c.spec, If: c.when}}}
-			check(t, identify.Tokens(entry, []byte(c.content), at), c.want)
+			for _, key := range []string{"laptop.key", "laptop_key"} {
+				check(t, identify.Tokens(entry, []byte(c.content), around{folder{name: key, files: files}}), c.want)
+			}
 		})
 	}
 }
@@ -125,6 +127,10 @@ func TestAKeyIsNamedByTheCertificateBesideIt(t *testing.T) {
 		if !slices.Contains(f.Identifiers, identify.Identifier{Kind: "x509-serial", Value: "4711"}) || f.Until.IsZero() {
 			t.Errorf("%s: %v until %v", name, f.Identifiers, f.Until)
 		}
+	}
+	other := folder{name: "laptop_key.pem", files: map[string]string{"laptop.crt": leaf}}
+	if f := identify.Read("certificate-beside", []byte("key"), other); len(f.Identifiers) > 0 {
+		t.Errorf("%s is named %v by another key's certificate", other.name, f.Identifiers)
 	}
 	if f := identify.Read("certificate-beside", []byte("key"), folder{name: "x.key"}); !f.Until.IsZero() || len(f.Identifiers) > 0 {
 		t.Errorf("without a certificate: %v until %v", f.Identifiers, f.Until)
