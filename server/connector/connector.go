@@ -65,54 +65,38 @@ type kind struct {
 func kinds() []kind {
 	return []kind{
 		{"http", "any HTTP API, by a file of your own", declarative.Inspect, nil, func(r *Registry, c Configured) (Connector, fault.Problems) {
-			made, problems := declarative.New(c.Config, declarative.Config{
+			return made(declarative.New(c.Config, declarative.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing,
-			})
-			if len(problems) > 0 {
-				return nil, problems
-			}
-			return made, nil
+			}))
 		}},
 		{"oidc", "OAuth 2.0 or OpenID Connect: tokens that the server holds", oidc.Inspect, oidc.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
-			made, problems := oidc.New(c.Config, oidc.Config{
+			return made(oidc.New(c.Config, oidc.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing, Held: r.config.Held,
-			})
-			if len(problems) > 0 {
-				return nil, problems
-			}
-			return made, nil
+			}))
 		}},
 		{"aws", "an AWS account: access keys, sessions of users and roles", aws.Inspect, aws.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
-			made, problems := aws.New(c.Config, aws.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing})
-			if len(problems) > 0 {
-				return nil, problems
-			}
-			return made, nil
+			return made(aws.New(c.Config, aws.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing}))
 		}},
 		{"gtr", "Global Token Revocation (Universal Logout): everything a person has", gtr.Inspect, gtr.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
-			made, problems := gtr.New(c.Config, gtr.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing})
-			if len(problems) > 0 {
-				return nil, problems
-			}
-			return made, nil
+			return made(gtr.New(c.Config, gtr.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing}))
 		}},
 		{"ssh-krl", "SSH hosts: a key revocation list that they fetch", sshkrl.Inspect, sshkrl.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
-			made, problems := sshkrl.New(c.Config, sshkrl.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Lists: r.config.Lists})
-			if len(problems) > 0 {
-				return nil, problems
-			}
-			return made, nil
+			return made(sshkrl.New(c.Config, sshkrl.Config{Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Lists: r.config.Lists}))
 		}},
 		{"step-ca", "step-ca: X.509 and SSH certificates, by their serials", stepca.Inspect, stepca.Questions, func(r *Registry, c Configured) (Connector, fault.Problems) {
-			made, problems := stepca.New(c.Config, stepca.Config{
+			return made(stepca.New(c.Config, stepca.Config{
 				Name: c.Name, Secrets: c.Secrets, Now: r.config.Now, Outgoing: r.config.Outgoing, Seen: r.config.Seen,
-			})
-			if len(problems) > 0 {
-				return nil, problems
-			}
-			return made, nil
+			}))
 		}},
 	}
+}
+
+// made is what a kind's New gives: nil and its problems, where there are any.
+func made[C Connector](c C, problems fault.Problems) (Connector, fault.Problems) {
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return c, nil
 }
 
 // Kinds are the names of all kinds.
@@ -204,9 +188,9 @@ func (r *Registry) Reload(ctx context.Context) error {
 		}
 		e := entry{configured: c}
 		if k, err := kindOf(c.Kind); c.Err != nil {
-			e.problems = fault.Problems{{Line: 1, Column: 1, Message: "its secrets cannot be opened"}}
+			e.problems = config.Whole("its secrets cannot be opened")
 		} else if err != nil {
-			e.problems = fault.Problems{{Line: 1, Column: 1, Message: fault.Sentence(err)}}
+			e.problems = config.Whole("%s", fault.Sentence(err))
 		} else {
 			e.connector, e.problems = k.make(r, c)
 		}
@@ -243,22 +227,16 @@ func same(a, b Configured) bool {
 func (r *Registry) Check(kindName, text string, secrets []string) (product string, problems fault.Problems) {
 	k, err := kindOf(kindName)
 	if err != nil {
-		return "", fault.Problems{{Line: 1, Column: 1, Message: fault.Sentence(err)}}
+		return "", config.Whole("%s", fault.Sentence(err))
 	}
 	product, needed, problems := k.inspect(text)
 	if len(problems) > 0 || secrets == nil {
 		return product, problems
 	}
-	for i, name := range needed {
-		var may bool
-		needed[i], may = strings.CutSuffix(name, config.MayLack)
-		if name = needed[i]; !may && !slices.Contains(secrets, name) {
-			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: fmt.Sprintf("secret %q is not given", name)})
-		}
-	}
+	problems = config.Lack(needed, func(name string) bool { return slices.Contains(secrets, name) })
 	for _, name := range secrets {
-		if !slices.Contains(needed, name) {
-			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: fmt.Sprintf("secret %q is given, but the file names none such", name)})
+		if !slices.Contains(needed, name) && !slices.Contains(needed, name+config.MayLack) {
+			problems = append(problems, config.Whole("secret %q is given, but the file names none such", name)...)
 		}
 	}
 	return product, problems

@@ -7,6 +7,7 @@
 package aws
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
 	"strings"
@@ -105,40 +106,28 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
+	if problems := c.Secrets.Lack([]string{secretName}); len(problems) > 0 {
+		return nil, problems
+	}
 	secret := strings.TrimSpace(c.Secrets[secretName])
-	if secret == "" {
-		return nil, whole("secret \"" + secretName + "\" is not given")
-	}
-	out := s.link.Outgoing
-	out.Proxy, out.Resolve = c.Outgoing.Proxy, c.Outgoing.Resolve
-	if out.Roots == nil {
-		out.Roots = c.Outgoing.Roots
-	}
-	made := &Connector{name: c.Name, file: s, now: c.Now, client: outgoing.New(out)}
+	made := &Connector{name: c.Name, file: s, now: c.Now, client: outgoing.New(s.link.Outgoing.With(c.Outgoing))}
 	made.entities.written = map[entity]map[string]written{}
 	made.entities.locks = map[entity]*sync.Mutex{}
 	made.connect(s, secret)
 	return made, nil
 }
 
-func whole(message string) fault.Problems {
-	return fault.Problems{{Line: 1, Column: 1, Message: message}}
-}
-
 func read(text string) (settings, fault.Problems) {
-	doc := document.Read([]byte(text), config.MaxBytes)
-	if doc.Root.Missing() {
-		if p := doc.Problems(); len(p) > 0 {
-			return settings{}, p
-		}
-		return settings{}, whole("the file is empty")
+	doc, problems := config.Open(text)
+	if len(problems) > 0 {
+		return settings{}, problems
 	}
 	m := doc.Root.Map(append(config.LinkKeys(),
 		"product", "account", "access_key_id", "region", "session_life", "policy", "iam_endpoint", "sts_endpoint")...)
 	doc.Root.Need(m, "account", "access_key_id")
 	s := settings{
-		product: orElse(m["product"].Text(), "AWS"), link: config.ReadLink(m), account: m["account"].Text(), key: m["access_key_id"].Text(),
-		region: orElse(m["region"].Text(), "us-east-1"), policy: orElse(m["policy"].Text(), "Cutoff"), session: 12 * time.Hour,
+		product: cmp.Or(m["product"].Text(), "AWS"), link: config.ReadLink(m), account: m["account"].Text(), key: m["access_key_id"].Text(),
+		region: cmp.Or(m["region"].Text(), "us-east-1"), policy: cmp.Or(m["policy"].Text(), "Cutoff"), session: 12 * time.Hour,
 	}
 	s.iam, s.sts = s.link.Address(m["iam_endpoint"]), s.link.Address(m["sts_endpoint"])
 	shape(m["account"], accountForm, "want the account's number, twelve digits in quotes")
@@ -159,13 +148,6 @@ func shape(n document.Node, form *regexp.Regexp, want string) {
 	if !n.Missing() && !form.MatchString(n.Text()) {
 		n.Fault("%s", want)
 	}
-}
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }
 
 // connect makes the SDK's clients. They send through the one way out, so that

@@ -49,13 +49,18 @@ func Inspect(text string) (product string, secrets []string, problems fault.Prob
 	if s == nil || len(problems) > 0 {
 		return "", nil, problems
 	}
+	return s.product, s.needed(), nil
+}
+
+func (s *spec) needed() []string {
+	var names []string
 	for _, name := range s.secrets {
 		if slices.Contains(s.optional, name) {
 			name += config.MayLack
 		}
-		secrets = append(secrets, name)
+		names = append(names, name)
 	}
-	return s.product, secrets, nil
+	return names
 }
 
 // New makes a connector of a file, or says what is wrong with it.
@@ -64,22 +69,13 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	for _, name := range s.secrets {
-		if c.Secrets[name] == "" && !slices.Contains(s.optional, name) {
-			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: "secret \"" + name + "\" is not given"})
-		}
-	}
-	if len(problems) > 0 {
+	if problems := c.Secrets.Lack(s.needed()); len(problems) > 0 {
 		return nil, problems
 	}
 	made := &Connector{name: c.Name, spec: s, secrets: c.Secrets, now: c.Now}
-	out := s.outgoing
-	out.Proxy, out.Resolve = c.Outgoing.Proxy, c.Outgoing.Resolve
-	if out.Roots == nil {
-		out.Roots = c.Outgoing.Roots
-	}
+	out := s.outgoing.With(c.Outgoing)
 	if problem := made.choose(&out); problem != "" {
-		return nil, fault.Problems{{Line: 1, Column: 1, Message: problem}}
+		return nil, config.Whole("%s", problem)
 	}
 	made.client = outgoing.New(out)
 	return made, nil

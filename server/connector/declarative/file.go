@@ -54,12 +54,9 @@ var definitionKeys = []string{"product", "secrets", "auth", "answers", "people",
 
 // read parses text; what it returns is of use only without problems.
 func read(text string) (*spec, fault.Problems) {
-	doc := document.Read([]byte(text), config.MaxBytes)
-	if doc.Root.Missing() {
-		if p := doc.Problems(); len(p) > 0 {
-			return nil, p
-		}
-		return nil, fault.Problems{{Line: 1, Column: 1, Message: "the file is empty"}}
+	doc, problems := config.Open(text)
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	f := &file{}
 	known := append(config.LinkKeys(), "use", "settings", "needs")

@@ -6,6 +6,7 @@
 package gtr
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
@@ -98,16 +99,11 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
+	if problems := c.Secrets.Lack([]string{secretName}); len(problems) > 0 {
+		return nil, problems
+	}
 	secret := strings.TrimSpace(c.Secrets[secretName])
-	if secret == "" {
-		return nil, whole("secret \"" + secretName + "\" is not given")
-	}
-	out := s.link.Outgoing
-	out.Proxy, out.Resolve = c.Outgoing.Proxy, c.Outgoing.Resolve
-	if out.Roots == nil {
-		out.Roots = c.Outgoing.Roots
-	}
-	made := &Connector{name: c.Name, file: s, now: c.Now, client: outgoing.New(out)}
+	made := &Connector{name: c.Name, file: s, now: c.Now, client: outgoing.New(s.link.Outgoing.With(c.Outgoing))}
 	switch s.auth {
 	case authBearer:
 		made.token = secret
@@ -116,33 +112,26 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	default:
 		signer, err := assertion.New(secret, s.keyID, "")
 		if err != nil {
-			return nil, whole("secret \"" + secretName + "\": " + err.Error())
+			return nil, config.Whole("secret %q: %v", secretName, err)
 		}
 		made.signer = signer
 	}
 	return made, nil
 }
 
-func whole(message string) fault.Problems {
-	return fault.Problems{{Line: 1, Column: 1, Message: message}}
-}
-
 func read(text string) (settings, fault.Problems) {
-	doc := document.Read([]byte(text), config.MaxBytes)
-	if doc.Root.Missing() {
-		if p := doc.Problems(); len(p) > 0 {
-			return settings{}, p
-		}
-		return settings{}, whole("the file is empty")
+	doc, problems := config.Open(text)
+	if len(problems) > 0 {
+		return settings{}, problems
 	}
 	m := doc.Root.Map(append(config.LinkKeys(),
 		"product", "endpoint", "subject", "issuer", "member", "auth", "client_id", "key_id", "token_url", "scope", "access_token_life")...)
 	doc.Root.Need(m, "endpoint", "subject", "access_token_life")
 	s := settings{
-		product: orElse(m["product"].Text(), "Global Token Revocation"), link: config.ReadLink(m),
+		product: cmp.Or(m["product"].Text(), "Global Token Revocation"), link: config.ReadLink(m),
 		format: m["subject"].OneOf(formatEmail, formatIssSub, formatOpaque), issuer: m["issuer"].Text(),
-		member: orElse(m["member"].OneOf("sub_id", "subject"), "sub_id"),
-		auth:   orElse(m["auth"].OneOf(authJWT, authBearer, authOAuth), authJWT), clientID: orElse(m["client_id"].Text(), "cutoff"),
+		member: cmp.Or(m["member"].OneOf("sub_id", "subject"), "sub_id"),
+		auth:   cmp.Or(m["auth"].OneOf(authJWT, authBearer, authOAuth), authJWT), clientID: cmp.Or(m["client_id"].Text(), "cutoff"),
 		keyID: m["key_id"].Text(), scope: m["scope"].Text(),
 	}
 	s.endpoint = s.link.Address(m["endpoint"])
@@ -167,13 +156,6 @@ func life(n document.Node) (time.Duration, bool) {
 		n.Fault("want how long an access token lives, like 1h, or unbounded")
 	}
 	return d, !ok
-}
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }
 
 // Product is the provider's name as people know it.

@@ -83,12 +83,17 @@ func Inspect(text string) (product string, secrets []string, problems fault.Prob
 	if len(problems) > 0 {
 		return "", nil, problems
 	}
+	return s.name(), s.needed(), nil
+}
+
+func (s settings) needed() []string {
+	var names []string
 	for _, k := range []client{s.revoker, s.introspect} {
-		if k.secret != "" && !slices.Contains(secrets, k.secret) {
-			secrets = append(secrets, k.secret)
+		if k.secret != "" && !slices.Contains(names, k.secret) {
+			names = append(names, k.secret)
 		}
 	}
-	return s.name(), secrets, nil
+	return names
 }
 
 // New makes a connector of a file, or says what is wrong with it.
@@ -97,29 +102,16 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	for _, k := range []client{s.revoker, s.introspect} {
-		if k.secret != "" && c.Secrets[k.secret] == "" {
-			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: "secret \"" + k.secret + "\" is not given"})
-		}
-	}
-	if len(problems) > 0 {
+	if problems := c.Secrets.Lack(s.needed()); len(problems) > 0 {
 		return nil, problems
 	}
-	out := s.link.Outgoing
-	out.Proxy, out.Resolve = c.Outgoing.Proxy, c.Outgoing.Resolve
-	if out.Roots == nil {
-		out.Roots = c.Outgoing.Roots
-	}
-	return &Connector{name: c.Name, file: s, secrets: c.Secrets, held: c.Held, now: c.Now, client: outgoing.New(out)}, nil
+	return &Connector{name: c.Name, file: s, secrets: c.Secrets, held: c.Held, now: c.Now, client: outgoing.New(s.link.Outgoing.With(c.Outgoing))}, nil
 }
 
 func read(text string) (settings, fault.Problems) {
-	doc := document.Read([]byte(text), config.MaxBytes)
-	if doc.Root.Missing() {
-		if p := doc.Problems(); len(p) > 0 {
-			return settings{}, p
-		}
-		return settings{}, fault.Problems{{Line: 1, Column: 1, Message: "the file is empty"}}
+	doc, problems := config.Open(text)
+	if len(problems) > 0 {
+		return settings{}, problems
 	}
 	m := doc.Root.Map(append(config.LinkKeys(),
 		"product", "issuer", "revoke", "introspect", "userinfo", "client", "introspect_client", "access_token_life")...)

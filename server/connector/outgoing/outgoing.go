@@ -64,6 +64,17 @@ type Config struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
+// With is c, which a connector's file says, over what the server says: how
+// requests get out is the server's, and authorities are the file's if it names
+// any.
+func (c Config) With(server Config) Config {
+	c.Proxy, c.Resolve = server.Proxy, server.Resolve
+	if c.Roots == nil {
+		c.Roots = server.Roots
+	}
+	return c
+}
+
 // Request is one call. Body may be nil.
 type Request struct {
 	Method string

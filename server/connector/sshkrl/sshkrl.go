@@ -6,6 +6,7 @@
 package sshkrl
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"slices"
@@ -17,7 +18,6 @@ import (
 
 	"cutoff/server/connector/config"
 	"cutoff/server/device"
-	"cutoff/server/document"
 	"cutoff/server/fault"
 	"cutoff/server/revoke"
 )
@@ -116,17 +116,12 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	for _, name := range s.needed() {
-		if c.Secrets[name] == "" {
-			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: "secret \"" + name + "\" is not given"})
-		}
-	}
-	if len(problems) > 0 {
+	if problems := c.Secrets.Lack(s.needed()); len(problems) > 0 {
 		return nil, problems
 	}
 	signer, err := readSigner(c.Secrets[secretKey])
 	if err != nil {
-		return nil, fault.Problems{{Line: 1, Column: 1, Message: "secret \"" + secretKey + "\": " + err.Error()}}
+		return nil, config.Whole("secret %q: %v", secretKey, err)
 	}
 	made := &Connector{name: c.Name, file: s, signer: signer, lists: c.Lists, now: c.Now}
 	if s.counts {
@@ -136,12 +131,9 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 }
 
 func read(text string) (settings, fault.Problems) {
-	doc := document.Read([]byte(text), config.MaxBytes)
-	if doc.Root.Missing() {
-		if p := doc.Problems(); len(p) > 0 {
-			return settings{}, p
-		}
-		return settings{}, fault.Problems{{Line: 1, Column: 1, Message: "the file is empty"}}
+	doc, problems := config.Open(text)
+	if len(problems) > 0 {
+		return settings{}, problems
 	}
 	m := doc.Root.Map(append(config.LinkKeys(), "product", "ca_keys", "keys", "max_session", "hosts")...)
 	doc.Root.Need(m, "max_session")
@@ -236,7 +228,7 @@ func (c *Connector) Plan(s revoke.Subject) []revoke.Spec {
 			continue
 		}
 		spec := revoke.Spec{
-			Connector: c.name, Action: actionList, Target: "SSH key " + orElse(k.Path, strings.Join(keys, " ")),
+			Connector: c.name, Action: actionList, Target: "SSH key " + cmp.Or(k.Path, strings.Join(keys, " ")),
 			Params: map[string]string{paramCredential: k.ID, paramKeys: strings.Join(keys, " "), paramSerials: strings.Join(serials, " ")},
 			Scope:  revoke.ScopeDevice, Undo: revoke.UndoFull, Rank: rank,
 			Residual: revoke.Residual{Until: k.Expires, Unbounded: k.Expires.IsZero()},
@@ -320,13 +312,6 @@ func hash(fingerprint string) []byte {
 		return nil
 	}
 	return h
-}
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }
 
 // behind are the hosts of the file that have not said that they have version.

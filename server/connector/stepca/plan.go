@@ -1,6 +1,7 @@
 package stepca
 
 import (
+	"cmp"
 	"math/big"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ func (c *Connector) Plan(s revoke.Subject) []revoke.Spec {
 		return specs
 	}
 	follow := revoke.Spec{
-		Connector: c.name, Action: actionFollow, Target: "certificates renewed on " + orElse(s.Hostname, s.DeviceID),
+		Connector: c.name, Action: actionFollow, Target: "certificates renewed on " + cmp.Or(s.Hostname, s.DeviceID),
 		Params: map[string]string{paramDevice: s.DeviceID}, Scope: revoke.ScopeDevice, Undo: revoke.UndoNone, Rank: rankFollow,
 		Residual: revoke.Residual{Unbounded: true},
 	}
@@ -128,11 +129,4 @@ func (c *Connector) ends(cert device.Certificate, at time.Time) revoke.Residual 
 	default:
 		return revoke.Residual{Until: at.Add(c.file.life)}
 	}
-}
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }

@@ -19,7 +19,6 @@ import (
 	"cutoff/server/connector/config"
 	"cutoff/server/connector/outgoing"
 	"cutoff/server/device"
-	"cutoff/server/document"
 	"cutoff/server/fault"
 )
 
@@ -109,29 +108,16 @@ func New(text string, c Config) (*Connector, fault.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	for _, name := range s.needed() {
-		if c.Secrets[name] == "" {
-			problems = append(problems, fault.Problem{Line: 1, Column: 1, Message: "secret \"" + name + "\" is not given"})
-		}
-	}
-	if len(problems) > 0 {
+	if problems := c.Secrets.Lack(s.needed()); len(problems) > 0 {
 		return nil, problems
 	}
-	out := s.link.Outgoing
-	out.Proxy, out.Resolve = c.Outgoing.Proxy, c.Outgoing.Resolve
-	if out.Roots == nil {
-		out.Roots = c.Outgoing.Roots
-	}
-	return &Connector{name: c.Name, file: s, secrets: c.Secrets, seen: c.Seen, now: c.Now, client: outgoing.New(out)}, nil
+	return &Connector{name: c.Name, file: s, secrets: c.Secrets, seen: c.Seen, now: c.Now, client: outgoing.New(s.link.Outgoing.With(c.Outgoing))}, nil
 }
 
 func read(text string) (settings, fault.Problems) {
-	doc := document.Read([]byte(text), config.MaxBytes)
-	if doc.Root.Missing() {
-		if p := doc.Problems(); len(p) > 0 {
-			return settings{}, p
-		}
-		return settings{}, fault.Problems{{Line: 1, Column: 1, Message: "the file is empty"}}
+	doc, problems := config.Open(text)
+	if len(problems) > 0 {
+		return settings{}, problems
 	}
 	m := doc.Root.Map(append(config.LinkKeys(), "product", "server", "provisioner", "key",
 		"issuer", "ssh_ca", "certificate_life", "renewal", "relying_parties")...)
