@@ -2,6 +2,7 @@ package flow
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -102,7 +103,7 @@ func (f *Flow) outlasted(state order.State, elapsed time.Duration) (order.Verifi
 		if err == nil && verified.CutID() != t.cutID {
 			continue // a crash between the two copies left an older one
 		}
-		if err != order.ErrNoTrust { //nolint:errorlint // it is never wrapped
+		if !errors.Is(err, order.ErrNoTrust) {
 			return verified, err
 		}
 	}

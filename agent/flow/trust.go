@@ -226,11 +226,7 @@ func (f *Flow) keepMark(now lease.Reading, last bool) {
 	}
 	t.mark = t.mark.Advance(now, t.terms.BootToll)
 	t.mark.Clean = last
-	raw, err := t.mark.Encode()
-	if err == nil {
-		err = f.config.State.KeepMark(raw)
-	}
-	if err != nil {
+	if err := f.writeMark(t.mark); err != nil {
 		f.config.Log.Error("high-water mark not kept", "err", err)
 	}
 }
@@ -295,11 +291,7 @@ func (f *Flow) granted(answer *cutoffv1.LeaseAnswer) {
 }
 
 func (f *Flow) keepLease(envelope []byte, mark lease.Mark, number uint64) error {
-	raw, err := mark.Encode()
-	if err != nil {
-		return err
-	}
-	if err := f.config.State.KeepMark(raw); err != nil {
+	if err := f.writeMark(mark); err != nil {
 		return err
 	}
 	if err := f.config.State.KeepLease(envelope); err != nil {
