@@ -34,7 +34,7 @@ var (
 	keyVersion = []byte("version")
 	keyOrder   = []byte("highest_order")
 	keyLease   = []byte("highest_lease")
-	keyLeased  = []byte("leased")
+	keyHolds   = []byte("leased") // its name from when only a lease could be held
 )
 
 // version is that of the layout; a newer one is refused.
@@ -151,7 +151,7 @@ func (j *Journal) AcceptLease(number uint64) error {
 		if err := raise(meta, keyLease, number); err != nil {
 			return err
 		}
-		return putNumber(meta, keyLeased, uint64(Lease))
+		return putNumber(meta, keyHolds, uint64(Lease))
 	})
 }
 
@@ -171,7 +171,7 @@ const (
 func (j *Journal) Holds() (Holding, error) {
 	var holds Holding
 	err := j.db.View(func(tx *bbolt.Tx) error {
-		holds = Holding(getNumber(tx.Bucket(bucketMeta), keyLeased))
+		holds = Holding(getNumber(tx.Bucket(bucketMeta), keyHolds))
 		return nil
 	})
 	return holds, err
@@ -179,7 +179,7 @@ func (j *Journal) Holds() (Holding, error) {
 
 // HoldGrant records that the standing grant's own deadlines run.
 func (j *Journal) HoldGrant() error {
-	return j.db.Update(func(tx *bbolt.Tx) error { return putNumber(tx.Bucket(bucketMeta), keyLeased, uint64(Grant)) })
+	return j.db.Update(func(tx *bbolt.Tx) error { return putNumber(tx.Bucket(bucketMeta), keyHolds, uint64(Grant)) })
 }
 
 func getNumber(b *bbolt.Bucket, key []byte) uint64 {

@@ -58,7 +58,7 @@ func (j *Journal) finish(w *Warrant, receipt []byte, due bool) error {
 		}
 		if first && next.kind() == cutoffv1.OrderKind_ORDER_KIND_LIFT {
 			// The reserved cut is spent and so is the lease that names it.
-			return putNumber(tx.Bucket(bucketMeta), keyLeased, uint64(Grant))
+			return putNumber(tx.Bucket(bucketMeta), keyHolds, uint64(Grant))
 		}
 		return nil
 	})
