@@ -27,10 +27,7 @@ func (f *Flow) consult(now lease.Reading) lease.Reading {
 		return now
 	}
 	t.mark.Raising, t.mark.Last.Witness.Counter = true, now.Witness.Counter
-	raw, err := t.mark.Encode()
-	if err == nil {
-		err = f.config.State.KeepMark(raw)
-	}
+	err := f.writeMark(t.mark)
 	if err == nil {
 		err = f.config.Raise()
 	}
