@@ -36,10 +36,10 @@ const (
 // in an inventory of a group that opted in, what names them. They go on beside
 // the removals and are never waited for by one.
 type errands struct {
-	mu     sync.Mutex // guards all but running
+	mu     sync.Mutex // guards all but held and running: keyrings are asked beside the scan
 	client *provider.Client
 	known  map[string]*provider.Provider
-	// held are tokens of files whose provider was not asked yet.
+	// held are tokens of files whose provider was not asked yet. It is the scan's.
 	held []heldToken
 	all  int
 	// naming is the time that all questions of an inventory have together.
