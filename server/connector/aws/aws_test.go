@@ -381,6 +381,33 @@ func TestErrorsOfAWSHaveTheirOutcome(t *testing.T) {
 	}
 }
 
+func TestAKeyWithoutAnIDInAnAnswerProvesNothing(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `<ListAccessKeysResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><ListAccessKeysResult><IsTruncated>false</IsTruncated>`+
+			`<AccessKeyMetadata><member><UserName>alice</UserName><Status>Active</Status></member></AccessKeyMetadata></ListAccessKeysResult></ListAccessKeysResponse>`)
+	}))
+	t.Cleanup(server.Close)
+	c, problems := aws.New(fmt.Sprintf("account: %q\naccess_key_id: %s\niam_endpoint: %s\nallow: 127.0.0.1\n", iamtest.Account, ownKey, server.URL),
+		aws.Config{Name: "aws", Secrets: config.Secrets{"secret_access_key": secret}, Now: time.Now})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	t.Cleanup(c.Close)
+	of := revoke.Subject{Email: "alice@example.com", Accounts: []string{"alice"}, PersonScope: true, Level: "block", Credentials: []revoke.Credential{credential("aws-access-key-id", hers)}}
+	asked := 0
+	for _, s := range steps("cut_1", "", c.Plan(of)) {
+		if s.Action != "access-key" && s.Action != "access-keys" {
+			continue
+		}
+		s.Memo = map[string]string{"user": "alice"}
+		want(t, s.Action, c.Confirm(t.Context(), s), revoke.Retrying, "answer-malformed")
+		asked++
+	}
+	if asked != 2 {
+		t.Errorf("%d steps are about keys, want that of the device and those of the person", asked)
+	}
+}
+
 func TestAllKeysOfAUserThoughOneRefuses(t *testing.T) {
 	b := newBench(t)
 	cut := steps("cut_1", "", b.Plan(revoke.Subject{PersonScope: true, Accounts: []string{"alice"}}))

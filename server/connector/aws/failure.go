@@ -12,8 +12,11 @@ import (
 	"cutoff/server/revoke"
 )
 
-// errTooMany is a list that does not end.
-var errTooMany = errors.New("too-many-found")
+// errTooMany is a list that does not end, errMalformed one that makes no sense.
+var (
+	errTooMany   = errors.New("too-many-found")
+	errMalformed = errors.New("answer-malformed")
+)
 
 // meaning is what an error code of IAM or STS says of a step. Only codes that
 // stand here get into a result: what a provider writes else may be anything.
@@ -65,6 +68,8 @@ func failed(err error, s revoke.Step) revoke.Result {
 		r.Outcome, r.Detail = revoke.Blocked, "policy-not-understood: look at the inline policy of our name, or say another as policy"
 	case errors.Is(err, errTooMany):
 		r.Outcome, r.Detail = revoke.Blocked, errTooMany.Error()
+	case errors.Is(err, errMalformed):
+		r.Detail = errMalformed.Error()
 	case known:
 		r.Outcome, r.Detail = outcome, word(codeOf(err))
 	default:

@@ -139,6 +139,11 @@ func (c *Connector) keys(ctx context.Context, user string) ([]types.AccessKeyMet
 		if err != nil {
 			return nil, err
 		}
+		for i := range out.AccessKeyMetadata {
+			if awssdk.ToString(out.AccessKeyMetadata[i].AccessKeyId) == "" {
+				return nil, errMalformed // whose state it is nobody knows
+			}
+		}
 		all = append(all, out.AccessKeyMetadata...)
 		if !out.IsTruncated || out.Marker == nil {
 			return all, nil

@@ -95,7 +95,7 @@ func (c *Connector) untilHosts(s revoke.Step) revoke.Residual {
 	return revoke.Residual{Until: end.Add(c.file.session)}
 }
 
-// published is the list as hosts get it, checked by who signed it. Where there
+// current is the list as hosts get it, checked by who signed it. Where there
 // is none yet, or one that another key signed, it is made.
 func (c *Connector) current(ctx context.Context) (revoke.List, error) {
 	l, err := c.lists.Published(ctx, c.name)
@@ -108,6 +108,7 @@ func (c *Connector) current(ctx context.Context) (revoke.List, error) {
 	return c.lists.Change(ctx, c.name, revoke.ListChange{Render: c.render})
 }
 
+// published reads the current list back, and its version.
 func (c *Connector) published(ctx context.Context) (list, uint64, error) {
 	l, err := c.current(ctx)
 	if err != nil {
