@@ -87,6 +87,13 @@ func TestListsAreReadToTheirEndInEveryWay(t *testing.T) {
 			}
 			fmt.Fprintf(w, `{"items": %s}`, list)
 		}},
+		"Link header of several relations": {"{link: next}", "GET {base}/list?at=0", func(w http.ResponseWriter, r *http.Request) {
+			list, next := slice(number(r, "at"))
+			if next < items {
+				w.Header().Add("Link", fmt.Sprintf("</list?at=0>;rel=first,\t</list?at=%d>; title=\"a, <b>\"; REL = \"last Next\"", next))
+			}
+			fmt.Fprintf(w, `{"items": %s}`, list)
+		}},
 		"next address": {`{next: '["@next"]'}`, "GET {base}/list?at=0", func(w http.ResponseWriter, r *http.Request) {
 			list, next := slice(number(r, "at"))
 			if next >= items {

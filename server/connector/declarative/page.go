@@ -3,6 +3,8 @@ package declarative
 import (
 	"context"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -188,31 +190,20 @@ func optional(p jsonPath, doc any) (string, error) {
 	return text, nil
 }
 
-// linkNext is the address of rel="next" among Link headers (RFC 8288).
+// What a header Link is made of (RFC 8288): an address and its parameters, of
+// which rel holds one relation or several.
+var (
+	linkForm = regexp.MustCompile(`<([^<>]*)>((?:[^<"]|"[^"]*")*)`)
+	relForm  = regexp.MustCompile(`(?i);\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]*))`)
+)
+
+// linkNext is the address of rel="next" among Link headers. One that is
+// overlooked ends the list early, and what the rest names lives on.
 func linkNext(headers []string) string {
-	for _, h := range headers {
-		for h != "" {
-			start := strings.IndexByte(h, '<')
-			end := strings.IndexByte(h, '>')
-			if start < 0 || end < start {
-				break
-			}
-			address, rest := h[start+1:end], h[end+1:]
-			params := rest
-			if next := strings.Index(rest, ",<"); next >= 0 {
-				params, rest = rest[:next], rest[next+1:]
-			} else if next := strings.Index(rest, ", <"); next >= 0 {
-				params, rest = rest[:next], rest[next+2:]
-			} else {
-				rest = ""
-			}
-			for p := range strings.SplitSeq(params, ";") {
-				key, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-				if strings.EqualFold(key, "rel") && strings.EqualFold(strings.Trim(value, `" `), "next") {
-					return address
-				}
-			}
-			h = rest
+	for _, link := range linkForm.FindAllStringSubmatch(strings.Join(headers, ", "), -1) {
+		rel := relForm.FindStringSubmatch(link[2])
+		if rel != nil && slices.Contains(strings.Fields(strings.ToLower(rel[1]+rel[2])), "next") {
+			return link[1]
 		}
 	}
 	return ""
