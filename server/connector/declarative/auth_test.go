@@ -242,6 +242,32 @@ func TestAKeyThatIsNoneIsFoundBeforeAnythingIsAsked(t *testing.T) {
 	}
 }
 
+func TestWhereRequestsArePrintedNoStatementIsSigned(t *testing.T) {
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, auth := range []string{
+		`{type: oauth2, from: "{base}/token", client: app, key: "{secret.key}"}`,
+		`{type: oauth2, from: "{base}/token", client: app, key: " {secret.key} "}`,
+		`{type: jwt-bearer, from: "{base}/token", issuer: app, key: "{secret.key}"}`,
+		`{type: app-jwt, from: "{base}/token", issuer: app, key: "{secret.key}"}`,
+	} {
+		c, problems := declarative.New(signedIn("https://x.example.com", auth), declarative.Config{
+			Name: "x", Now: time.Now, Secrets: map[string]string{"secret": hush, "key": pemKey(t, ec)},
+		})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		t.Cleanup(c.Close)
+		lines := strings.Join(c.Requests(stepsOf(c, revoke.Subject{Accounts: []string{"alice"}})[0]), "\n")
+		// A JWT begins so: it is {" in base64.
+		if !strings.Contains(lines, "sign in: POST https://x.example.com/token") || strings.Contains(lines, "eyJ") {
+			t.Errorf("%s: got\n%s", auth, lines)
+		}
+	}
+}
+
 func TestTheFirstWayToSignInThatIsGivenIsTaken(t *testing.T) {
 	var seen atomic.Value
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen.Store(r.Header.Get("Authorization")) }))
