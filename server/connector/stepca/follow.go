@@ -39,10 +39,14 @@ func (c *Connector) follow(ctx context.Context, s revoke.Step) revoke.Result {
 		done = append(done, key(cert))
 	}
 	memo[memoSerials] = strings.Join(done, " ")
-	return revoke.Result{
-		Outcome: revoke.Retrying, Done: len(left) <= perTurn, Memo: memo, Residual: revoke.Residual{Unbounded: true},
-		Detail: fmt.Sprintf("%d revoked", len(done)), Again: max(0, time.Duration(len(left)-perTurn)) * time.Microsecond,
+	r := revoke.Result{
+		Outcome: revoke.Retrying, Done: true, Memo: memo, Residual: revoke.Residual{Unbounded: true},
+		Detail: fmt.Sprintf("%d revoked", len(done)),
 	}
+	if len(left) > perTurn {
+		r.Done, r.Again = false, time.Millisecond // the rest at once
+	}
+	return r
 }
 
 // confirmFollowing is done once the CA has all of them and the device has
