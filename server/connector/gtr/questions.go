@@ -16,6 +16,6 @@ func Questions() []config.Question {
 		{Key: "token_url", About: "where a token is had (oauth)", Optional: true, Address: true},
 		{Key: "scope", About: "the scope to ask for (oauth)", Optional: true},
 		{Key: "access_token_life", About: "how long an access token lives there, like 1h, or unbounded", Default: "1h"},
-		{Key: secretName, About: "a file that holds the private key in PEM (jwt: RSA or P-256), the token (bearer) or the client's secret (oauth)", Secret: true, File: true},
+		{Key: secretName, About: "a file that holds the private key in PEM or as a JWK (jwt: RSA or P-256), the token (bearer) or the client's secret (oauth)", Secret: true, File: true},
 	}
 }
