@@ -184,7 +184,7 @@ func enrol(ctx context.Context, in Input, token Token, key crypto.Signer) (Resul
 	}
 	err = in.State.Write(config.Config{
 		Server: in.Server, DeviceID: answer.GetDeviceId(), TrustDomain: token.TrustDomain, RootKey: rootKey,
-		Root: in.Root, EnrolledAt: in.Now,
+		Root: in.Root, EnrolledAt: enrolledAt(answer, in.Now),
 	})
 	return Result{DeviceID: answer.GetDeviceId(), Pending: answer.GetPending()}, err
 }
@@ -240,6 +240,17 @@ func anchor(ctx context.Context, root string) []byte {
 	}
 	sum := sha256.Sum256([]byte("cutoff anchor\x00" + id))
 	return sum[:]
+}
+
+// enrolledAt is now, or what the server's certificate shows where this clock is
+// behind it: a machine enrolled before its clock was set right would otherwise
+// find years gone by at its first look, and cut itself off.
+func enrolledAt(answer *cutoffv1.EnrollResponse, now time.Time) time.Time {
+	leaf, err := x509.ParseCertificate(answer.GetCertificate()[0])
+	if err == nil && leaf.NotBefore.After(now) {
+		return leaf.NotBefore
+	}
+	return now
 }
 
 // keep checks what the server answered and writes it.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"cutoff/agent/enroll"
 	"cutoff/agent/journal"
 	"cutoff/agent/lease"
 	cutoffv1 "cutoff/proto/cutoff/v1"
@@ -56,6 +57,29 @@ func TestTheFirstLeaseTakesThePlaceOfTheGrant(t *testing.T) {
 	m.eventually("the warning", func() bool { j = m.status(); return contains([]byte(j), `"trust":"warn"`) })
 	if !m.has("credentials") {
 		t.Error("sealed before the lease ran out")
+	}
+}
+
+// A machine whose clock was years behind when it enrolled, and was then set
+// right, has not been silent for years.
+func TestAClockSetRightAfterTheEnrolmentSealsNothing(t *testing.T) {
+	s, m := newServer(t), newMachine(t)
+	_, err := enroll.Run(t.Context(), enroll.Input{
+		State: m.state, Server: s.address, Token: s.token(), Version: "test", Now: time.Date(2009, 1, 1, 0, 0, 0, 0, time.UTC),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := m.state.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.enrolledAt = kept.EnrolledAt
+	s.grpc.Stop()
+	m.boot()
+	m.eventually("trust", func() bool { return contains([]byte(m.status()), `"trust":"trusting"`) })
+	if !m.has("credentials") {
+		t.Errorf("sealed: enrolled at %s, %s", kept.EnrolledAt, m.status())
 	}
 }
 
