@@ -110,6 +110,18 @@ func TestAPurgeTakesOnlyWhatAnEntryNamesOutOfWorkTrees(t *testing.T) {
 	}
 }
 
+// .env.* names the swap file of .env.prod as well, from which nothing can be cut.
+func TestASwapFileGoesWholeWhereAPatternNamesItAsTheFile(t *testing.T) {
+	b, u := code(t)
+	for _, name := range []string{"/.env.prod.swp", "/src/app/.env.prod.swp"} {
+		b.root.File(u, u.Home+name, "b0VIM 9.0\x00\x01API_TOKEN="+token+"\x00")
+	}
+	items := b.purge().Items
+	for _, name := range []string{"/.env.prod.swp", "/src/app/.env.prod.swp"} {
+		want(t, only(t, items, u.Home+name), "delete", verified, "deleted")
+	}
+}
+
 func TestAnInventoryDoesNotSearchAllCodeEachTime(t *testing.T) {
 	b, u := code(t)
 	b.config.Names = &purge.Names{}

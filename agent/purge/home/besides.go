@@ -99,6 +99,15 @@ func (w *Worker) copyOf(c *catalogue.Credential, at place, name string) error {
 	return w.treat(c, at)
 }
 
+// inForm is the entry as it goes for a file of that name: an editor's swap file
+// has a form of its own, also where a pattern (.env.*) names it like the others.
+func inForm(c *catalogue.Credential, name string) *catalogue.Credential {
+	if c.Action == catalogue.Edit && swapped.MatchString(name) {
+		return asWhole(c)
+	}
+	return c
+}
+
 // asWhole is a credential's entry for a file that holds it in another form.
 func asWhole(c *catalogue.Credential) *catalogue.Credential {
 	whole := *c

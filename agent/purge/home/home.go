@@ -282,7 +282,7 @@ func (w *Worker) each(c *catalogue.Credential, at place) error {
 		if anyOf(c.Except, path.Base(name)) {
 			continue
 		}
-		if err := w.treat(c, place{base: at.base, name: name}); err != nil {
+		if err := w.treat(inForm(c, path.Base(name)), place{base: at.base, name: name}); err != nil {
 			return err
 		}
 	}

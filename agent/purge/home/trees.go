@@ -55,7 +55,7 @@ func (w *Worker) tree(wanted []*catalogue.Credential, folder string, depth int) 
 			if !inTrees(c, name) {
 				continue
 			}
-			if err := w.treat(c, at); err != nil {
+			if err := w.treat(inForm(c, name), at); err != nil {
 				return err
 			}
 		}
