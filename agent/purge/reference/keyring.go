@@ -13,7 +13,8 @@ import (
 // are nobody's; or encrypted, if its name says that it is no GNOME keyring.
 func (m *maker) keyring(c *catalogue.Credential, u int, name, variant string) bool {
 	if !strings.HasSuffix(name, ".keyring") {
-		magic := "KWALLET\n\r\x00\r\n"
+		// version, cipher and hash; one folder, its name hashed; one entry
+		magic := "KWALLET\n\r\x00\r\n" + "\x00\x01\x00\x02" + "\x00\x00\x00\x01" + "0123456789abcdef" + "\x00\x00\x00\x01"
 		if strings.HasSuffix(name, ".keystore") {
 			magic = "Gnome Keyring Store 2\n\r\x00"
 		}
